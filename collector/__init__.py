@@ -1,0 +1,1 @@
+"""The Collector and the backends: configuration, distribution, and how to run them natively."""

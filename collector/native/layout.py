@@ -1,0 +1,166 @@
+"""Where everything of one native stack is: ports, folders, and the environment it makes."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import yaml
+
+from collector.native.programs import COLLECTOR_FOLDER
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Every port of the stack, all on 127.0.0.1. The defaults are the ones people know.
+
+    Jaeger's OTLP port and its own health and metrics pages step aside for the Collector's.
+    """
+
+    otlp_grpc: int = 4317
+    otlp_http: int = 4318
+    collector_health: int = 13133
+    collector_metrics: int = 8888
+    jaeger_otlp: int = 14317
+    jaeger_query: int = 16686
+    jaeger_query_grpc: int = 16685
+    jaeger_health: int = 14133
+    jaeger_metrics: int = 14888
+    prometheus: int = 9090
+    loki: int = 3100
+    loki_grpc: int = 9095
+    alertmanager: int = 9093
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports that nobody listens on now, all different."""
+        names = list(cls.__dataclass_fields__)
+        sockets = [socket.create_server((HOST, 0)) for _ in names]
+        try:
+            return cls(**{n: s.getsockname()[1] for n, s in zip(names, sockets, strict=True)})
+        finally:
+            for opened in sockets:
+                opened.close()
+
+    def taken(self) -> list[str]:
+        """Names and numbers of the ports that something else listens on."""
+        found = []
+        for name, port in asdict(self).items():
+            try:
+                socket.create_server((HOST, port)).close()
+            except OSError:
+                found.append(f"{name}={port}")
+        return found
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One stack's ports, data folder and choices; `drop_ins` are laid over the Collector's file."""
+
+    data: Path
+    ports: Ports = field(default_factory=Ports)
+    drop_ins: tuple[Path, ...] = ()
+    alertmanager: bool = False
+    jaeger_storage: str = "badger"
+
+    @property
+    def otlp_http(self) -> str:
+        """Base URL of the Collector's OTLP/HTTP receiver."""
+        return f"http://{HOST}:{self.ports.otlp_http}"
+
+    @property
+    def otlp_grpc(self) -> str:
+        """URL of the Collector's OTLP/gRPC receiver."""
+        return f"http://{HOST}:{self.ports.otlp_grpc}"
+
+    @property
+    def collector_health(self) -> str:
+        """The Collector's health page."""
+        return f"http://{HOST}:{self.ports.collector_health}/"
+
+    @property
+    def collector_metrics(self) -> str:
+        """The Collector's metrics about itself."""
+        return f"http://{HOST}:{self.ports.collector_metrics}/metrics"
+
+    @property
+    def jaeger(self) -> str:
+        """Base URL of Jaeger's query API and UI."""
+        return f"http://{HOST}:{self.ports.jaeger_query}"
+
+    @property
+    def prometheus(self) -> str:
+        """Base URL of Prometheus."""
+        return f"http://{HOST}:{self.ports.prometheus}"
+
+    @property
+    def loki(self) -> str:
+        """Base URL of Loki."""
+        return f"http://{HOST}:{self.ports.loki}"
+
+    @property
+    def alertmanager_url(self) -> str:
+        """Base URL of Alertmanager."""
+        return f"http://{HOST}:{self.ports.alertmanager}"
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which the configuration files learn about this machine."""
+        ports = self.ports
+        return {
+            "OTELCOL_LISTEN": HOST,
+            "OTELCOL_OTLP_GRPC_PORT": str(ports.otlp_grpc),
+            "OTELCOL_OTLP_HTTP_PORT": str(ports.otlp_http),
+            "OTELCOL_HEALTH_PORT": str(ports.collector_health),
+            "OTELCOL_METRICS_PORT": str(ports.collector_metrics),
+            "OTELCOL_DATA_DIR": str(self.data / "collector"),
+            "JAEGER_OTLP_ENDPOINT": f"{HOST}:{ports.jaeger_otlp}",
+            "PROMETHEUS_URL": self.prometheus,
+            "LOKI_URL": self.loki,
+            "JAEGER_LISTEN": HOST,
+            "JAEGER_OTLP_GRPC_PORT": str(ports.jaeger_otlp),
+            "JAEGER_QUERY_PORT": str(ports.jaeger_query),
+            "JAEGER_QUERY_GRPC_PORT": str(ports.jaeger_query_grpc),
+            "JAEGER_HEALTH_PORT": str(ports.jaeger_health),
+            "JAEGER_METRICS_PORT": str(ports.jaeger_metrics),
+            "JAEGER_DATA_DIR": str(self.data / "jaeger"),
+            "JAEGER_STORAGE": self.jaeger_storage,
+            "LOKI_LISTEN": HOST,
+            "LOKI_HTTP_PORT": str(ports.loki),
+            "LOKI_GRPC_PORT": str(ports.loki_grpc),
+            "LOKI_DATA_DIR": str(self.data / "loki"),
+        }
+
+    def prometheus_folder(self) -> Path:
+        """Make the folder Prometheus is started in: our files, this machine's addresses.
+
+        Prometheus looks for targets next to its configuration file, so a link to that file in
+        another folder is the same configuration with other targets.
+        """
+        folder = self.data / "prometheus" / "etc"
+        for name in ("targets", "alertmanagers"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name in ("prometheus.yaml", "prometheus.flags", "rules"):
+            link = folder / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(COLLECTOR_FOLDER / "prometheus" / name)
+        ports = self.ports
+        scraped = {
+            "prometheus": ports.prometheus,
+            "otel-collector": ports.collector_metrics,
+            "jaeger": ports.jaeger_metrics,
+            "loki": ports.loki,
+        }
+        alertmanagers = {"alertmanager": ports.alertmanager} if self.alertmanager else {}
+        _write_targets(folder / "targets" / "stack.yaml", scraped | alertmanagers)
+        _write_targets(folder / "alertmanagers" / "stack.yaml", alertmanagers)
+        return folder
+
+
+def _write_targets(path: Path, ports: Mapping[str, int]) -> None:
+    """Write a file of Prometheus' file discovery: one target a job."""
+    targets = [
+        {"targets": [f"{HOST}:{port}"], "labels": {"job": job}} for job, port in ports.items()
+    ]
+    path.write_text(yaml.safe_dump(targets))
