@@ -1,0 +1,16 @@
+"""The ``otel-dify`` command: what it can do, each in a module of its own."""
+
+from __future__ import annotations
+
+import click
+
+from otel_dify.cli.view import view
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="otel-dify")
+def main() -> None:
+    """OpenTelemetry for self-hosted Dify."""
+
+
+main.add_command(view)

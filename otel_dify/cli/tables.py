@@ -1,0 +1,151 @@
+"""Tables: the runs there are, the metrics that moved, the log lines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from otel_dify.cli.text import cells, clock, duration, fit, number, plain, price, wrap
+from otel_dify.operations import attributes as a
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from otel_dify.cli.moves import Move
+    from otel_dify.cli.records import Log, Process
+    from otel_dify.cli.traces import Trace
+
+_GAP = "  "
+# Labels that name whose run it was: the same in nearly every row, so they are said once.
+_OWNERS = ("tenant_id", "app_id", "workflow_id")
+# OTLP severity numbers: https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber
+_SEVERITIES = (
+    (17, "red", "ERROR"),
+    (13, "yellow", "WARN"),
+    (9, "green", "INFO"),
+    (5, "blue", "DEBUG"),
+    (1, "blue", "TRACE"),
+)
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], width: int, flexible: int
+) -> list[str]:
+    """Lay out rows under a head; the flexible column wraps so that lines keep to ``width``."""
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(cells, column)) for column in columns]
+    others = sum(widths) - widths[flexible] + len(_GAP) * (len(widths) - 1)
+    widths[flexible] = min(widths[flexible], max(width - others, 16))
+    lines = [click.style(_line(head, widths), bold=True)]
+    for row in rows:
+        parts = wrap(row[flexible], widths[flexible])
+        for place, part in enumerate(parts):
+            held = row if place == 0 else [""] * len(row)
+            lines.append(_line([*held[:flexible], part, *held[flexible + 1 :]], widths))
+    return lines
+
+
+def _line(values: Sequence[str], widths: Sequence[int]) -> str:
+    return _GAP.join(fit(v, w) for v, w in zip(values, widths, strict=True)).rstrip()
+
+
+def trace_table(traces: Iterable[Trace], width: int) -> list[str]:
+    """List traces: start, status, duration, tokens and cost, app, and the id to look it up by."""
+    head = ("start (UTC)", "status", "duration", "tokens", "cost", "app", "run or trace id")
+    rows = [
+        (
+            clock(t.start_ns, date=True),
+            plain(t.status),
+            duration(t.end_ns - t.start_ns),
+            str(sum(t.tokens())),
+            " ".join(price(amount, unit) for unit, amount in t.cost().items()),
+            plain(t.title),
+            plain(" ".join(t.runs)) or t.id,
+        )
+        for t in traces
+    ]
+    return table(head, rows, width, flexible=5)
+
+
+def metric_table(moves: Sequence[Move], width: int) -> list[str]:
+    """List what moved: counters by how much, distributions by count, sum, median and 95 %."""
+    owners = {
+        key: values.pop()
+        for key in _OWNERS
+        if len(values := {v for m in moves for k, v in m.attributes if k == key}) == 1
+    }
+    said = "  ".join(f"{key}={plain(value)}" for key, value in owners.items())
+    lines = [f"where a metric has it: {said}"] if owners else []
+    rows = [
+        (
+            plain(m.name),
+            "  ".join(f"{k}={v}" for k, v in m.attributes if k not in owners),
+            _moved(m),
+        )
+        for m in moves
+    ]
+    return [*lines, *table(("metric", "attributes", "value"), rows, width, flexible=1)]
+
+
+def _moved(move: Move) -> str:
+    # {token} and the like are annotations of UCUM, not units; 1 is none either.
+    unit = "" if move.unit in {"", "1"} or move.unit.startswith("{") else f" {move.unit}"
+    if move.kind != "distribution":
+        sign = "+" if move.kind == "sum" and move.value > 0 else ""
+        return f"{sign}{number(move.value)}{unit}"
+    parts = [f"+{move.count}", f"sum {number(move.value)}{unit}"]
+    for name, q in (("p50", 0.5), ("p95", 0.95)):
+        value = move.quantile(q)
+        if value is not None:
+            over = ">" if value == move.bounds[-1] and move.buckets[-1] else ""
+            parts.append(f"{name} {over}{number(value)}")
+    return _GAP.join(parts)
+
+
+def log_lines(logs: Iterable[Log], numbers: Mapping[Process, int]) -> list[str]:
+    """Write log records in order of time: time, process, severity, event or logger, body, stack.
+
+    Args:
+        logs: the records.
+        numbers: processes by number, as the waterfall has them; others are ``[-]``.
+    """
+    shown = sorted(logs, key=lambda log: log.at_ns)
+    source_width = min(max((cells(log.source) for log in shown), default=0), 44)
+    lines = []
+    for log in shown:
+        colour, level = _severity(log)
+        first, *rest = _body(log)
+        source = click.style(fit(plain(log.source), source_width), dim=True)
+        lines.append(
+            f"{clock(log.at_ns)}  [{numbers.get(log.process, '-')}]  "
+            f"{click.style(level.ljust(5), fg=colour)}  {source}  {first}"
+        )
+        lines += (f"    {line}" for line in rest)
+    return lines
+
+
+def _severity(log: Log) -> tuple[str, str]:
+    for least, colour, name in _SEVERITIES:
+        if log.severity >= least:
+            return colour, name
+    return "white", plain(log.severity_text)[:5]
+
+
+def _body(log: Log) -> list[str]:
+    body = log.body if isinstance(log.body, str) else json.dumps(log.body, ensure_ascii=False)
+    stack = log.attributes.get("exception.stacktrace")
+    text = f"{body}\n{stack}" if stack else body
+    return [plain(line) for line in text.rstrip().split("\n")]
+
+
+def of_traces(logs: Iterable[Log], traces: Iterable[Trace]) -> list[Log]:
+    """Find the log records of traces: by trace id, or by run id where a record has no trace."""
+    ids = {t.id for t in traces}
+    runs = {run for t in traces for run in t.runs}
+    return [
+        log
+        for log in logs
+        if log.trace_id in ids or (not log.trace_id and log.attributes.get(a.RUN_ID.key) in runs)
+    ]
