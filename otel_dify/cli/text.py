@@ -72,8 +72,9 @@ def duration(ns: int) -> str:
         return f"{ns / _MS:.{digits}f} ms"
     if ns < 60 * _S:
         return f"{ns / _S:.2f} s"
-    minutes, rest = divmod(ns // _S, 60)
-    return f"{minutes} min {rest:02} s"
+    minutes, seconds = divmod(ns // _S, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
 
 
 def number(value: float) -> str:

@@ -21,14 +21,14 @@ class Row:
     Attributes:
         lines: tree lines that lead to it, such as ``│  ├─ ``; empty for a root.
         below: tree lines for what is written under it.
-        orphan: whether it has a parent that is not in the data.
+        stray: why a span that has a parent stands at the top; empty for all others.
         moved: whether it ran in another process than its parent.
     """
 
     span: Span
     lines: str
     below: str
-    orphan: bool
+    stray: str
     moved: bool
 
 
@@ -126,7 +126,7 @@ def _walk(
             span=span,
             lines=lines,
             below=below + ("│  " if under else "   "),
-            orphan=bool(span.parent_id) and parent is None,
+            stray=_stray(span, known) if span is top else "",
             moved=parent is None or parent.process != span.process,
         )
         for place, child in enumerate(reversed(under)):
@@ -134,6 +134,13 @@ def _walk(
             stack.append(
                 (child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))
             )
+
+
+def _stray(span: Span, known: dict[str, Span]) -> str:
+    if not span.parent_id:
+        return ""
+    where = "is below it" if span.parent_id in known else "is not in the data"
+    return f"its parent {span.parent_id} {where}"
 
 
 def group(spans: Iterable[Span]) -> list[Trace]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from otel_dify.cli.traces import Row, Trace
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_DURATION_WIDTH = 9
+# As wide as 12 min 34 s.
+_DURATION_WIDTH = 11
 _LEAST_BAR = 12
 _GAP = "  "
 # Statuses that the line shows by its colour already.
@@ -51,7 +52,7 @@ def waterfall(trace: Trace, numbers: Mapping[Process, int], width: int) -> list[
             (
                 fit(name, name_width),
                 axis.bar(row.span),
-                duration(row.span.duration_ns).rjust(_DURATION_WIDTH),
+                (duration(row.span.duration_ns) if row.span.end_ns else "?").rjust(_DURATION_WIDTH),
                 note,
             )
         ).rstrip()
@@ -148,9 +149,8 @@ def _remarks(row: Row, width: int) -> Iterator[str]:
         message = span.text(a.ERROR_MESSAGE.key) or span.message
         cause = ": ".join(filter(None, (kind, message))) or "failed"
         yield from _hang(row.below, f"✗ {cause}", "red", width)
-    if row.orphan:
-        text = f"? its parent {span.parent_id} is not in the data"
-        yield from _hang(row.below, text, "yellow", width)
+    if row.stray:
+        yield from _hang(row.below, f"? {row.stray}", "yellow", width)
     for link in span.links:
         yield from _hang(row.below, f"↪ follows from trace {link.trace_id}", "cyan", width)
 

@@ -1,0 +1,48 @@
+"""OpenTelemetry for self-hosted Dify: traces, metrics and logs of everything that it does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+
+def configure(environ: Mapping[str, str] | None = None) -> None:
+    """Start telemetry from code, as ``opentelemetry-instrument`` does from outside.
+
+    Call it before the libraries to watch are used; those imported already are attached to at
+    once. With ``OTEL_SDK_DISABLED=true`` it does nothing. It never raises.
+
+    Args:
+        environ: the settings; ``os.environ`` where none is given.
+    """
+    from otel_dify import startup
+    from otel_dify.guard import guarded
+    from otel_dify.providers import set_global_providers
+    from otel_dify.sources import registry
+
+    known = os.environ if environ is None else environ
+    with guarded("otel_dify.configure"):
+        if startup.start(known):
+            set_global_providers(known)
+            disabled = known.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
+            registry.attach_all(frozenset(name.strip() for name in disabled.split(",")))
+
+
+def flush(timeout_ms: int = 10_000) -> None:
+    """Send what waits, at most for ``timeout_ms`` milliseconds a signal."""
+    from otel_dify import pipeline
+
+    if pipeline.made():
+        made = pipeline.current()
+        if made is not None:
+            made.flush(timeout_ms)
+
+
+def shutdown() -> None:
+    """Send what waits and stop recording; a process that ends by itself does so anyway."""
+    from otel_dify import pipeline
+
+    pipeline.shutdown()
+
+
+__all__ = ["configure", "flush", "shutdown"]

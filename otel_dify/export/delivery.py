@@ -1,0 +1,96 @@
+"""Delivery: what an operator hears of an exporter that cannot deliver, and no more.
+
+The stock exporters log every failed batch, with stack traces. Here a destination that fails says
+so once, and once more when it works again; what was lost meanwhile is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from opentelemetry.sdk._logs.export import LogRecordExportResult
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+logger = logging.getLogger("otel_dify")
+
+_SUCCESS = {
+    "traces": SpanExportResult.SUCCESS,
+    "metrics": MetricExportResult.SUCCESS,
+    "logs": LogRecordExportResult.SUCCESS,
+}
+
+
+class Delivery:
+    """Knows whether one destination of one signal works.
+
+    Attributes:
+        lost: items not delivered so far.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        where: the destination in the operator's words.
+    """
+
+    def __init__(self, signal: str, where: str) -> None:
+        self._signal = signal
+        self._where = where
+        self._failing = False
+        self._process = os.getpid()
+        self.lost = 0
+
+    def watch(self, exporter: Any) -> None:
+        """Watch the exports of an exporter.
+
+        A forked child gets copies of what its parent holds, and the SDK restarts their threads
+        there: in a child the exporter does nothing, since its parent sends the same.
+        """
+        export = exporter.export
+
+        def watched(batch: Any, *args: Any, **kwargs: Any) -> Any:
+            if os.getpid() != self._process:
+                return _SUCCESS[self._signal]
+            result = export(batch, *args, **kwargs)
+            self.outcome(delivered=result is _SUCCESS[self._signal], count=_count(batch))
+            return result
+
+        exporter.export = watched
+
+    def outcome(self, *, delivered: bool, count: int) -> None:
+        """Take note of one export of ``count`` items."""
+        if delivered and self._failing:
+            self._failing = False
+            logger.warning(
+                "%s are delivered again to %s; %d were lost meanwhile",
+                self._signal,
+                self._where,
+                self.lost,
+            )
+        elif not delivered:
+            self.lost += count
+            if not self._failing:
+                self._failing = True
+                logger.error(
+                    "%s cannot be delivered: %s does not take them. Check that the Collector runs "
+                    "there and that the address is right; Dify runs on, and delivery is tried "
+                    "again all the time",
+                    self._signal,
+                    self._where,
+                )
+
+
+def _count(batch: Any) -> int:
+    if isinstance(batch, MetricsData):
+        return sum(
+            len(scope.metrics)
+            for resource in batch.resource_metrics
+            for scope in resource.scope_metrics
+        )
+    return len(batch)
+
+
+def quiet_stock_exporters() -> None:
+    """Silence the stock exporters' own lines: ``Delivery`` says what they mean."""
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)

@@ -1,0 +1,1 @@
+"""The domain: kinds of operations, their attributes, and the life of one operation."""

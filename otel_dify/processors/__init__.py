@@ -1,0 +1,1 @@
+"""What happens to attributes and records between the recorders and the export."""

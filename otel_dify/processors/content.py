@@ -1,0 +1,81 @@
+"""Content: what users and models wrote leaves the process only where it was asked for.
+
+Otherwise a reference stands in its place (``ref:workflow_run_id=…``, the form that Dify
+Enterprise's data dictionary uses), so that who may see the content can look it up in Dify.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal
+
+from otel_dify.operations import attributes as a
+from otel_dify.processors.redaction import mask
+
+if TYPE_CHECKING:
+    from otel_dify.operations.operation import Operation, Value
+
+# Where content can be looked up, the narrowest first.
+_KEYS = (
+    ("node_execution_id", a.NODE_EXECUTION_ID),
+    ("message_id", a.MESSAGE_ID),
+    ("workflow_run_id", a.RUN_ID),
+    ("conversation_id", a.CONVERSATION_ID),
+)
+LIMIT = 32_768
+"""Characters kept of one value: beyond it a prompt is no longer read but stored."""
+
+_KEPT = {
+    "span": {"span_only", "span_and_event"},
+    "event": {"event_only", "span_and_event"},
+}
+
+
+class ContentGate:
+    """Decides what of an operation's content is written into a signal.
+
+    Args:
+        mode: value of ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, lower case.
+    """
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
+    def values(self, operation: Operation, signal: Literal["span", "event"]) -> dict[str, Value]:
+        """Return the content attributes of an operation as they go into ``signal``."""
+        if not operation.content:
+            return {}
+        if self.mode in _KEPT[signal]:
+            return {attribute.key: as_text(value) for attribute, value in operation.content.items()}
+        reference = reference_to(operation)
+        return {attribute.key: reference for attribute in operation.content}
+
+
+def reference_to(operation: Operation) -> str:
+    """Name where the content of an operation can be looked up in Dify."""
+    for name, attribute in _KEYS:
+        if value := operation.get(attribute):
+            return f"ref:{name}={value}"
+    return "ref:none"
+
+
+def as_text(value: object) -> str:
+    """Serialise content: text as it is, all else as JSON, secrets masked, cut at ``LIMIT``.
+
+    A function is called for the content: a source gives one where collecting costs something.
+    """
+    masked = mask(value() if callable(value) else value)
+    text = masked if isinstance(masked, str) else _json(masked)
+    return text if len(text) <= LIMIT else f"{text[:LIMIT]}… ({len(text)} characters)"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Open up the pydantic models that engine and model runtime pass around."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return mask(dump(mode="json"))
+    return str(value)

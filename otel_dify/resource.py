@@ -1,0 +1,96 @@
+"""Who is speaking: the resource that every span, metric point and log record carries."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from opentelemetry.sdk.resources import Resource
+
+from otel_dify.guard import say_once
+from otel_dify.settings import SERVICE_NAME, STATE_PATH, Settings, host_name
+from otel_dify.version import __version__
+
+
+class Slot:
+    """A number that no other process of this host and role has, held as long as this one lives.
+
+    Metric series of two processes must differ in ``service.instance.id``, but a new random id for
+    each forked worker (Celery replaces them every 50 tasks) would make series without end. So a
+    process takes the lowest free number and gives it back by dying; whoever takes it next
+    continues the series with a counter reset.
+
+    Args:
+        folder: where the lock files lie; where it cannot be written the process id is the number.
+        role: role of the process.
+    """
+
+    LIMIT = 1024
+
+    def __init__(self, folder: Path, role: str) -> None:
+        self._descriptor: int | None = None
+        self.number = os.getpid()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._take(folder, role)
+        except OSError as error:
+            say_once(
+                f"{STATE_PATH.name}={folder} cannot be written ({error.strerror}): "
+                "service.instance.id ends in the process id, so that every restart makes new "
+                "metric series. Set it to a folder that Dify may write to"
+            )
+
+    def _take(self, folder: Path, role: str) -> None:
+        for number in range(self.LIMIT):
+            descriptor = os.open(folder / f"{role}-{number}.slot", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            self._descriptor, self.number = descriptor, number
+            return
+
+    def close(self) -> None:
+        """Close this process's copy of the lock, as a forked child does with its parent's."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def build(
+    settings: Settings, slot: Slot, role: str, environ: Mapping[str, str] = os.environ
+) -> Resource:
+    """Build the resource of this process.
+
+    ``OTEL_RESOURCE_ATTRIBUTES`` and ``OTEL_SERVICE_NAME`` go before what is told from the process,
+    except for ``service.instance.id``: two processes must not share one.
+    """
+    host = host_name()
+    known = {
+        "service.name": settings[SERVICE_NAME] or f"dify-{role}",
+        "service.namespace": "dify",
+        "host.name": host,
+        "telemetry.distro.name": "otel_dify",
+        "telemetry.distro.version": __version__,
+        "process.runtime.name": sys.implementation.name,
+        "process.runtime.version": ".".join(map(str, sys.version_info[:3])),
+        "deployment.environment.name": environ.get("DEPLOY_ENV", "").lower() or "production",
+    }
+    asked = _attributes(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+    if settings[SERVICE_NAME]:
+        asked["service.name"] = settings[SERVICE_NAME]
+    own: dict[str, str | int] = {
+        "service.instance.id": f"{host}:{role}:{slot.number}",
+        "process.pid": os.getpid(),
+    }
+    attributes: dict[str, str | int] = {**known, **asked, **own}
+    return Resource.create(dict(attributes))
+
+
+def _attributes(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(","))
+    return {key.strip(): value.strip() for key, equals, value in pairs if equals and key.strip()}

@@ -1,0 +1,335 @@
+"""Every environment variable that otel_dify reads, in one table.
+
+The README's reference is generated from ``SETTINGS``. ``Settings`` reads an environment that is
+passed in, keeps what it could not understand as one sentence each, and never raises: an unusable
+value is reported and its default used, because telemetry must not stop Dify from starting.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Setting[T]:
+    """One environment variable.
+
+    Attributes:
+        name: the variable.
+        default: its value where it is unset or unusable.
+        parse: turns the text into the value; raises ``ValueError`` whose text says what is allowed.
+        doc: what it does, one sentence.
+        shown_default: how the default reads in the documentation.
+        standard: whether the variable is OpenTelemetry's own (``OTEL_*``) or ours.
+    """
+
+    name: str
+    default: T
+    parse: Callable[[str], T]
+    doc: str
+    shown_default: str
+    standard: bool = False
+
+
+def _boolean(text: str) -> bool:
+    """Read a boolean as the OpenTelemetry specification says: only ``true`` is true."""
+    lowered = text.lower()
+    if lowered not in {"true", "false"}:
+        raise ValueError("expected true or false")
+    return lowered == "true"
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        lowered = text.lower()
+        if lowered not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return lowered
+
+    return parse
+
+
+_OTLP: tuple[str, ...] = ("otlp",)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def _at_least(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise ValueError(f"expected a whole number of at least {minimum}")
+        return int(text)
+
+    return parse
+
+
+def _string(text: str) -> str:
+    return text
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return value
+
+
+PROTOCOLS = ("http/protobuf", "grpc")
+CAPTURE_MODES = ("no_content", "span_only", "event_only", "span_and_event")
+SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+
+SDK_DISABLED = Setting(
+    "OTEL_SDK_DISABLED",
+    default=False,
+    parse=_boolean,
+    doc="`true` leaves nothing attached to Dify: no hook, no thread, no export.",
+    shown_default="false",
+    standard=True,
+)
+SERVICE_NAME = Setting(
+    "OTEL_SERVICE_NAME",
+    default="",
+    parse=_string,
+    doc="Name of the service; unset, it is told from the command: `dify-api`, `dify-worker` or "
+    "`dify-beat`.",
+    shown_default="by role",
+    standard=True,
+)
+TRACES_EXPORTER = Setting(
+    "OTEL_TRACES_EXPORTER",
+    default=_OTLP,
+    parse=_names,
+    doc="Where spans go: `otlp`, `otlp_file`, `console`, `none`, or any installed exporter; "
+    "several with commas.",
+    shown_default="otlp",
+    standard=True,
+)
+METRICS_EXPORTER = Setting(
+    "OTEL_METRICS_EXPORTER",
+    default=_OTLP,
+    parse=_names,
+    doc="Where metrics go; values as for traces.",
+    shown_default="otlp",
+    standard=True,
+)
+LOGS_EXPORTER = Setting(
+    "OTEL_LOGS_EXPORTER",
+    default=_OTLP,
+    parse=_names,
+    doc="Where log records and events go; values as for traces.",
+    shown_default="otlp",
+    standard=True,
+)
+PROTOCOL = Setting(
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    default="http/protobuf",
+    parse=_one_of(*PROTOCOLS),
+    doc="How OTLP is sent: `http/protobuf` or `grpc`. A signal's own "
+    "`OTEL_EXPORTER_OTLP_{TRACES,METRICS,LOGS}_PROTOCOL` goes first.",
+    shown_default="http/protobuf",
+    standard=True,
+)
+ENDPOINT = Setting(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    default="",
+    parse=_string,
+    doc="Where the Collector listens, such as `http://otel-collector:4318`.",
+    shown_default="http://localhost:4318 (grpc: 4317)",
+    standard=True,
+)
+SAMPLER = Setting(
+    "OTEL_TRACES_SAMPLER",
+    default="parentbased_always_on",
+    parse=_one_of(*SAMPLERS),
+    doc="Head sampling. It drops failed runs with the rest; metrics and events stay complete. "
+    "Prefer tail sampling in the Collector.",
+    shown_default="parentbased_always_on",
+    standard=True,
+)
+SAMPLER_ARG = Setting(
+    "OTEL_TRACES_SAMPLER_ARG",
+    default=1.0,
+    parse=_fraction,
+    doc="The ratio of the `traceidratio` samplers, 0 to 1.",
+    shown_default="1.0",
+    standard=True,
+)
+CAPTURE_CONTENT = Setting(
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    default="no_content",
+    parse=_one_of(*CAPTURE_MODES),
+    doc="Prompts, answers, inputs, outputs, documents and SQL values: `NO_CONTENT` leaves "
+    "references in their place; `SPAN_ONLY`, `EVENT_ONLY`, `SPAN_AND_EVENT` keep them there.",
+    shown_default="NO_CONTENT",
+    standard=True,
+)
+METRIC_INTERVAL = Setting(
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    default=15_000,
+    parse=_at_least(100),
+    doc="Milliseconds between two exports of metrics.",
+    shown_default="15000",
+    standard=True,
+)
+SPAN_DELAY = Setting(
+    "OTEL_BSP_SCHEDULE_DELAY",
+    default=1_000,
+    parse=_at_least(1),
+    doc="Milliseconds that spans wait to be sent together.",
+    shown_default="1000",
+    standard=True,
+)
+SPAN_QUEUE = Setting(
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    default=8_192,
+    parse=_at_least(512),
+    doc="Spans held for sending; more than that are dropped.",
+    shown_default="8192",
+    standard=True,
+)
+LOG_DELAY = Setting(
+    "OTEL_BLRP_SCHEDULE_DELAY",
+    default=1_000,
+    parse=_at_least(1),
+    doc="Milliseconds that log records wait to be sent together.",
+    shown_default="1000",
+    standard=True,
+)
+LOG_QUEUE = Setting(
+    "OTEL_BLRP_MAX_QUEUE_SIZE",
+    default=8_192,
+    parse=_at_least(512),
+    doc="Log records held for sending; more than that are dropped.",
+    shown_default="8192",
+    standard=True,
+)
+FILE_PATH = Setting(
+    "OTEL_DIFY_FILE_PATH",
+    default=Path("otel_dify_telemetry"),
+    parse=Path,
+    doc="Folder that the `otlp_file` exporters write OTLP JSON lines into.",
+    shown_default="./otel_dify_telemetry",
+)
+STATE_PATH = Setting(
+    "OTEL_DIFY_STATE_PATH",
+    default=Path(tempfile.gettempdir()) / f"otel_dify-{os.getuid()}",
+    parse=Path,
+    doc="Folder for what processes of one host agree on: the slots of `service.instance.id`.",
+    shown_default="<temporary folder>/otel_dify-<uid>",
+)
+LOG_LEVEL = Setting(
+    "OTEL_DIFY_LOG_LEVEL",
+    default="info",
+    parse=_one_of("debug", "info", "warning", "error"),
+    doc="Lowest level of Python log records that are sent.",
+    shown_default="info",
+)
+METRIC_TENANT_LABELS = Setting(
+    "OTEL_DIFY_METRIC_TENANT_LABELS",
+    default=True,
+    parse=_boolean,
+    doc="Put `tenant_id` and `app_id` on metrics; `false` where there are too many of them. "
+    "End users are never metric labels.",
+    shown_default="true",
+)
+QUERY_SPAN_MS = Setting(
+    "OTEL_DIFY_QUERY_SPAN_MS",
+    default=100,
+    parse=_at_least(0),
+    doc="A database or Redis query gets a span of its own where it fails or takes at least this "
+    "many milliseconds; faster ones are counted on the operation that made them. 0: every query.",
+    shown_default="100",
+)
+
+SETTINGS: tuple[Setting[object], ...] = (
+    SDK_DISABLED,
+    SERVICE_NAME,
+    TRACES_EXPORTER,
+    METRICS_EXPORTER,
+    LOGS_EXPORTER,
+    PROTOCOL,
+    ENDPOINT,
+    SAMPLER,
+    SAMPLER_ARG,
+    CAPTURE_CONTENT,
+    METRIC_INTERVAL,
+    SPAN_DELAY,
+    SPAN_QUEUE,
+    LOG_DELAY,
+    LOG_QUEUE,
+    FILE_PATH,
+    STATE_PATH,
+    LOG_LEVEL,
+    METRIC_TENANT_LABELS,
+    QUERY_SPAN_MS,
+)
+
+
+class Settings:
+    """The settings of one environment.
+
+    Args:
+        environ: the variables; ``os.environ`` where none is given.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+        self.problems: list[str] = []
+        self._values: dict[str, object] = {s.name: self._read(s) for s in SETTINGS}
+        for name in self.environ:
+            if name.startswith("OTEL_DIFY_") and name not in self._values:
+                self.problems.append(
+                    f"{name} is not a setting of otel_dify and has no effect; "
+                    "the README lists those there are"
+                )
+
+    def __getitem__[T](self, setting: Setting[T]) -> T:
+        value: T = self._values[setting.name]  # type: ignore[assignment] # keyed by its own setting
+        return value
+
+    def protocol(self, signal: str) -> str:
+        """Tell how OTLP of a signal (``traces``, ``metrics`` or ``logs``) is sent."""
+        own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
+        text = self.environ.get(own, "").strip()
+        return text if text in PROTOCOLS else self[PROTOCOL]
+
+    def endpoint(self, signal: str) -> tuple[str, str]:
+        """Name the variable that decides where a signal goes, and the address it leads to."""
+        own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+        if self.environ.get(own):
+            return own, self.environ[own]
+        grpc = self.protocol(signal) == "grpc"
+        fallback = f"http://localhost:{4317 if grpc else 4318}"
+        return ENDPOINT.name, self[ENDPOINT] or fallback
+
+    def _read[T](self, setting: Setting[T]) -> T:
+        text = self.environ.get(setting.name, "").strip()
+        if not text:
+            return setting.default
+        try:
+            return setting.parse(text)
+        except ValueError as error:
+            self.problems.append(
+                f"{setting.name}={text!r} cannot be used: {error}. "
+                f"Running on with {setting.shown_default}; set it right and restart"
+            )
+            return setting.default
+
+
+def host_name() -> str:
+    """Name this host, as ``host.name`` and as a part of ``service.instance.id``."""
+    return socket.gethostname()

@@ -1,0 +1,70 @@
+"""Log events: the recorder that emits one structured event for an ended operation."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry._logs import SeverityNumber
+
+from otel_dify.operations import attributes as a
+from otel_dify.processors.redaction import mask_text
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger
+
+    from otel_dify.operations.operation import Operation
+    from otel_dify.processors.content import ContentGate
+
+_FIELD = re.compile(r"\{([^}]+)\}")
+
+
+class EventRecorder:
+    """Records operations as log events.
+
+    Args:
+        logger: where events are emitted.
+        gate: what of an operation's content goes into its event.
+    """
+
+    def __init__(self, logger: Logger, gate: ContentGate) -> None:
+        self._logger = logger
+        self._gate = gate
+
+    def start(self, operation: Operation) -> None:
+        """Nothing is emitted before the end."""
+
+    def end(self, operation: Operation) -> None:
+        """Emit the event that the kind's row names."""
+        kind = operation.kind
+        if not kind.event:
+            return
+        severity = SeverityNumber.ERROR if operation.failed else SeverityNumber.INFO
+        attributes = {
+            **operation.attributes,
+            **self._gate.values(operation, "event"),
+            a.ELAPSED.key: operation.duration,
+        }
+        if operation.failed:
+            attributes[a.ERROR_MESSAGE.key] = mask_text(str(operation.get(a.ERROR_MESSAGE) or ""))
+        self._logger.emit(
+            timestamp=operation.end_ns,
+            observed_timestamp=time.time_ns(),
+            context=operation.context,
+            severity_number=severity,
+            severity_text=severity.name,
+            body=sentence(operation),
+            attributes=attributes,
+            event_name=kind.event,
+        )
+
+
+def sentence(operation: Operation) -> str:
+    """Say what happened, for who reads the log: subject, outcome, seconds, cause."""
+    kind, known = operation.kind, operation.attributes
+    subject = _FIELD.sub(lambda field: str(known.get(field[1], "?")), kind.subject or kind.name)
+    status = known.get(kind.status.key) if kind.status else None
+    outcome = str(status or ("failed" if operation.failed else "succeeded"))
+    cause = f": {known.get(a.ERROR_MESSAGE.key, '')}" if operation.failed else ""
+    return mask_text(f"{subject} {outcome} in {operation.duration:.3f} s{cause}")

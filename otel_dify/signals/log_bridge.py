@@ -1,0 +1,141 @@
+"""Log records: every Python log record of the process, with the ids of what it was written in.
+
+A record carries the trace and span that were current, and the ids of the run, app and message that
+they belong to, so that the run id finds it in the log backend.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as context_api
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from otel_dify.guard import failed
+from otel_dify.processors.redaction import MASK, mask_text, names_a_secret
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger
+    from opentelemetry.context import Context
+
+    from otel_dify.operations.operation import Value
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+# Python level to OpenTelemetry severity (log data model, "Mapping of SeverityNumber").
+_SEVERITIES = (
+    (logging.CRITICAL, SeverityNumber.FATAL),
+    (logging.ERROR, SeverityNumber.ERROR),
+    (logging.WARNING, SeverityNumber.WARN),
+    (logging.INFO, SeverityNumber.INFO),
+    (logging.DEBUG, SeverityNumber.DEBUG),
+)
+HELD = 256
+"""Records kept until the process may send: those of its start."""
+
+
+def severity_of(level: int) -> SeverityNumber:
+    """Map a Python log level to a severity."""
+    return next(
+        (severity for least, severity in _SEVERITIES if level >= least), SeverityNumber.TRACE
+    )
+
+
+class LogBridge(logging.Handler):
+    """Sends Python log records as OpenTelemetry log records.
+
+    Args:
+        level: lowest level that is sent.
+        logger: gives the OpenTelemetry logger, or none while the process must not send yet; until
+            then the last ``HELD`` records wait.
+    """
+
+    def __init__(self, level: int, logger: Callable[[], Logger | None]) -> None:
+        super().__init__(level)
+        self._logger = logger
+        self._held: deque[tuple[logging.LogRecord, Context]] = deque(maxlen=HELD)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record; those about sending itself are left to the other handlers."""
+        if not is_instrumentation_enabled():
+            return
+        try:
+            logger = self._logger()
+            if logger is None:
+                self._held.append((record, context_api.get_current()))
+                return
+            while self._held:
+                _send(logger, *self._held.popleft())
+            _send(logger, record, context_api.get_current())
+        except Exception as error:  # noqa: BLE001 - logging must not raise into Dify
+            with _without_bridge(self):
+                failed("otel_dify.signals.log_bridge", error)
+
+    def forget(self) -> None:
+        """Drop what waits, as a forked child does with its parent's."""
+        self._held.clear()
+
+
+class _without_bridge:  # noqa: N801 - used as a statement
+    """Keeps the bridge from being asked to send the line about its own failure."""
+
+    def __init__(self, bridge: LogBridge) -> None:
+        self._bridge = bridge
+
+    def __enter__(self) -> None:
+        logging.getLogger().removeHandler(self._bridge)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().addHandler(self._bridge)
+
+
+def _send(logger: Logger, record: logging.LogRecord, context: Context) -> None:
+    logger.emit(
+        timestamp=int(record.created * 1e9),
+        observed_timestamp=int(record.created * 1e9),
+        context=context,
+        severity_number=severity_of(record.levelno),
+        severity_text=record.levelname,
+        body=mask_text(record.getMessage()),
+        attributes=attributes_of(record, context),
+    )
+
+
+def attributes_of(record: logging.LogRecord, context: Context) -> dict[str, Value]:
+    """Collect what a log record and the operation it lies in know.
+
+    Names are those of OpenTelemetry's conventions for code, exceptions and threads.
+    """
+    # Imported when needed: until then no part of the pipeline is loaded (see startup).
+    from otel_dify.operations.operation import as_value, current
+
+    operation = current(context)
+    attributes: dict[str, Value] = {} if operation is None else operation.inherited()
+    attributes |= {
+        "log.logger": record.name,
+        "code.file.path": record.pathname,
+        "code.function.name": record.funcName or "",
+        "code.line.number": record.lineno,
+        "thread.name": record.threadName or "",
+    }
+    if record.exc_info and record.exc_info[0]:
+        kind, error, stack = record.exc_info
+        attributes["exception.type"] = kind.__qualname__
+        attributes["exception.message"] = mask_text(str(error))
+        attributes["exception.stacktrace"] = mask_text(
+            "".join(traceback.format_exception(kind, error, stack))
+        )
+    for key, value in record.__dict__.items():
+        if key in _STANDARD or key.startswith("_") or value is None:
+            continue
+        plain = as_value(value)
+        if names_a_secret(key):
+            plain = MASK
+        elif isinstance(plain, str):
+            plain = mask_text(plain)
+        attributes.setdefault(key, plain)
+    return attributes

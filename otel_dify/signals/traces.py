@@ -1,0 +1,80 @@
+"""Spans: the recorder that opens a span with an operation and closes it with it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
+
+from otel_dify.operations import attributes as a
+from otel_dify.processors.folding import folds
+from otel_dify.processors.redaction import mask_text
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+    from otel_dify.operations.operation import Operation
+    from otel_dify.processors.content import ContentGate
+
+_FIELD = re.compile(r"\{([^}]+)\}")
+
+
+class SpanRecorder:
+    """Records operations as spans.
+
+    Args:
+        tracer: where spans are made.
+        gate: what of an operation's content goes into its span.
+        slow_query_ms: from this duration on a query gets a span of its own.
+    """
+
+    def __init__(self, tracer: Tracer, gate: ContentGate, slow_query_ms: int) -> None:
+        self._tracer = tracer
+        self._gate = gate
+        self._slow_ns = slow_query_ms * 1_000_000
+
+    def start(self, operation: Operation) -> None:
+        """Open the span; a kind that folds gets one at its end, if at all."""
+        if not operation.kind.folds:
+            self._open(operation)
+
+    def end(self, operation: Operation) -> None:
+        """Complete and close the span, or count the operation on its parent."""
+        if operation.kind.folds:
+            if folds(operation, slow_ns=self._slow_ns):
+                if operation.parent is not None:
+                    operation.parent.fold(operation.duration)
+                return
+            self._open(operation)
+        span = operation.span
+        if span.is_recording():
+            span.update_name(name_of(operation))
+            span.set_attributes(operation.attributes)
+            span.set_attributes(self._gate.values(operation, "span"))
+            for name, at_ns, attributes in operation.events:
+                span.add_event(name, attributes, at_ns)
+            if operation.failed:
+                message = mask_text(str(operation.get(a.ERROR_MESSAGE) or ""))
+                span.set_attribute(a.ERROR_MESSAGE.key, message)
+                span.set_status(Status(StatusCode.ERROR, message))
+        span.end(operation.end_ns)
+
+    def _open(self, operation: Operation) -> None:
+        operation.span = self._tracer.start_span(
+            name_of(operation),
+            operation.parent_context,
+            operation.kind.span_kind,
+            operation.attributes,
+            operation.links,
+            operation.start_ns,
+        )
+        operation.context = trace.set_span_in_context(operation.span, operation.context)
+
+
+def name_of(operation: Operation) -> str:
+    """Fill the pattern of its kind with what is known of an operation."""
+    values = operation.attributes
+    filled = _FIELD.sub(lambda field: str(values.get(field[1], "")), operation.kind.span_name)
+    return operation.span_name or filled.strip() or operation.kind.name

@@ -1,0 +1,1 @@
+"""Adapters: each watches one thing in Dify and translates it into operations."""

@@ -1,0 +1,66 @@
+"""Celery tasks, sent and run, through OpenTelemetry's Celery instrumentation."""
+
+from __future__ import annotations
+
+import time
+from types import ModuleType
+from typing import Any
+
+from celery import signals
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
+from opentelemetry.trace import SpanKind
+
+from otel_dify.guard import never_raises
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import SEND, TASK
+from otel_dify.operations.operation import Operation, current
+from otel_dify.sources.bridge import instrument
+
+_SENT_AT = "otel_dify_sent_at"
+"""Header of a task: when it was sent, nanoseconds since the epoch."""
+
+
+def attach(_: ModuleType) -> None:
+    """Attach to the signals of Celery."""
+    signals.before_task_publish.connect(_stamp, weak=False)
+    instrument(
+        CeleryInstrumentor(),  # type: ignore[no-untyped-call] # upstream is untyped
+        {SpanKind.PRODUCER: SEND, SpanKind.CONSUMER: TASK},
+        refine=_refine,
+    )
+    # Connected after the instrumentation's own handler, so that the task's operation is there.
+    signals.task_prerun.connect(_waited, weak=False)
+    signals.worker_process_shutdown.connect(_last_words, weak=False)
+
+
+def _refine(operation: Operation, _name: str) -> None:
+    operation.set(a.MESSAGING_SYSTEM, "celery")
+    sent = operation.kind is SEND
+    operation.set(a.MESSAGING_OPERATION, "send" if sent else "process")
+
+
+@never_raises("otel_dify.sources.celery sent")
+def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    if headers is not None:
+        headers[_SENT_AT] = time.time_ns()
+
+
+@never_raises("otel_dify.sources.celery wait")
+def _waited(task: Any = None, **_: Any) -> None:
+    operation = current()
+    if operation is None or operation.kind is not TASK:
+        return
+    operation.set(a.TASK_NAME, task.name)
+    delivery = task.request.delivery_info or {}
+    operation.set(a.DESTINATION, delivery.get("routing_key"))
+    sent = getattr(task.request, _SENT_AT, None)
+    if isinstance(sent, int):
+        operation.set(a.QUEUE_WAIT, max(operation.start_ns - sent, 0) / 1e9)
+
+
+@never_raises("otel_dify.sources.celery shutdown")
+def _last_words(**_: Any) -> None:
+    """Send what waits: Celery's pool processes end without running exit handlers."""
+    from otel_dify import pipeline
+
+    pipeline.shutdown()

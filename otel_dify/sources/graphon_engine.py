@@ -1,0 +1,145 @@
+"""The graphon engine up to 0.7: ``GraphEngine``, its layers, and child engines.
+
+Each item of an iteration and each pass of a loop is run by a child engine, which does not inherit
+its parent's layers. So a layer of ours is added to every engine that is made, and an engine that
+the runtime state makes for a container is told from its root node which container it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+from weakref import WeakValueDictionary
+
+from opentelemetry import context as context_api
+from wrapt import wrap_function_wrapper
+
+from otel_dify.guard import guarded, never_raises
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import ITEM, PASS, RUN
+from otel_dify.sources.graphon_run import (
+    NodeExecution,
+    RunObserver,
+    describe_run,
+    node_type,
+    observe_nodes,
+)
+
+# By identity of the engine's runtime state; both live and die with the engine.
+_observers: WeakValueDictionary[int, RunObserver] = WeakValueDictionary()
+_container: ContextVar[tuple[NodeExecution, Any] | None] = ContextVar(
+    "otel_dify.container", default=None
+)
+
+
+def attach(module: ModuleType) -> None:
+    """Attach to the engines made from now on.
+
+    Args:
+        module: ``graphon.graph_engine.graph_engine``.
+    """
+    wrap_function_wrapper(module, "GraphEngine.__init__", _on_init)
+    state = import_module("graphon.runtime.graph_runtime_state")
+    wrap_function_wrapper(state, "GraphRuntimeState.create_child_engine", _on_child)
+    observe_nodes(import_module("graphon.nodes.base.node"))
+
+
+class _Layer:
+    """Passes on what an engine tells its layers."""
+
+    def __init__(self, observer: RunObserver) -> None:
+        self.observer = observer
+
+    def initialize(self, *_: Any, **__: Any) -> None:
+        """Take nothing from the engine."""
+
+    @never_raises("otel_dify.sources.graphon_engine start")
+    def on_graph_start(self) -> None:
+        """Start the run."""
+        self.observer.graph_started()
+
+    @never_raises("otel_dify.sources.graphon_engine event")
+    def on_event(self, event: Any) -> None:
+        """Take an event."""
+        if hasattr(event, "node_id"):
+            self.observer.node_event(event)
+        else:
+            self.observer.graph_event(event)
+
+    @never_raises("otel_dify.sources.graphon_engine end")
+    def on_graph_end(self, error: BaseException | None) -> None:
+        """End the run."""
+        self.observer.graph_ended(error)
+
+    @never_raises("otel_dify.sources.graphon_engine node start")
+    def on_node_run_start(self, node: Any) -> None:
+        """Start a node."""
+        self.observer.node_started(node, self.observer.operation)
+
+    @never_raises("otel_dify.sources.graphon_engine node end")
+    def on_node_run_end(self, node: Any, *_: Any) -> None:
+        """End a node."""
+        self.observer.node_ended(node)
+
+
+def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) -> None:
+    wrapped(*args, **kwargs)
+    with guarded("otel_dify.sources.graphon_engine attach"):
+        names = ("workflow_id", "graph", "graph_runtime_state")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        state = given["graph_runtime_state"]
+        container = _container.get()
+        if container is None:
+            known = describe_run(given["workflow_id"], given["graph"], state.variable_pool)
+            observer = RunObserver(RUN, known, context_api.get_current())
+        else:
+            observer = _part_of(*container)
+        _observers[id(state)] = observer
+        engine.layer(_Layer(observer))
+
+
+def _part_of(container: NodeExecution, variable_pool: Any) -> RunObserver:
+    """Observe one item or pass of a container."""
+    context = container.operation.context
+    identity = container.node.id
+    if node_type(container.node) == "iteration":
+        index = variable_pool.get((identity, "index"))
+        known: dict[a.Attribute, object] = {
+            a.ITERATION_ID: identity,
+            a.INDEX: None if index is None else index.value,
+        }
+        return RunObserver(ITEM, known, context)
+    known = {a.LOOP_ID: identity, a.INDEX: container.passes}
+    container.passes += 1
+    return RunObserver(PASS, known, context)
+
+
+def _on_child(wrapped: Callable[..., Any], state: Any, args: Any, kwargs: Any) -> Any:
+    token = None
+    with guarded("otel_dify.sources.graphon_engine child"):
+        container = _find(_observers.get(id(state)), kwargs["root_node_id"])
+        pool = kwargs.get("variable_pool") or state.variable_pool
+        token = None if container is None else _container.set((container, pool))
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        if token is not None:
+            _container.reset(token)
+
+
+def _find(observer: RunObserver | None, root_node_id: str) -> NodeExecution | None:
+    """Find the open container that a child engine's root node belongs to."""
+    if observer is None:
+        return None
+    return next(
+        (
+            execution
+            for execution in observer.nodes.values()
+            if not execution.operation.end_ns
+            and getattr(execution.node.node_data, "start_node_id", None) == root_node_id
+        ),
+        None,
+    )

@@ -1,0 +1,165 @@
+"""The graphon engine from 0.8 on: ``Engine``, whose containers suspend and resume.
+
+Items of iterations and passes of loops are frames of the same engine. A layer is told the
+container's execution a node lies in; which item or pass it is tells the node's runtime state, of
+which every frame has its own. An item ends when the last of its nodes has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from opentelemetry import context as context_api
+from wrapt import wrap_function_wrapper
+
+from otel_dify.guard import guarded, never_raises
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import ITEM, PASS, RUN
+from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.graphon_run import (
+    NodeExecution,
+    RunObserver,
+    describe_run,
+    node_type,
+    observe_nodes,
+)
+
+
+def attach(module: ModuleType) -> None:
+    """Attach to the engines made from now on.
+
+    Args:
+        module: ``graphon.engine.engine``.
+    """
+    wrap_function_wrapper(module, "Engine.__init__", _on_init)
+    observe_nodes(import_module("graphon.nodes.base.node"))
+
+
+def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) -> None:
+    wrapped(*args, **kwargs)
+    with guarded("otel_dify.sources.graphon_frames attach"):
+        given = dict(zip(("graph", "runtime_state"), args, strict=False)) | kwargs
+        graph, state = given["graph"], given["runtime_state"]
+        known = describe_run(graph.root_node.workflow_id, graph, state.variable_pool)
+        engine.add_layer(_Layer(RunObserver(RUN, known, context_api.get_current())))
+
+
+class _Frame:
+    """One item or pass.
+
+    Attributes:
+        operation: its operation.
+        state: runtime state of the frame, kept so that its identity is not used again.
+        ended_ns: when the last of its nodes ended.
+    """
+
+    def __init__(self, operation: Operation, state: Any) -> None:
+        self.operation = operation
+        self.state = state
+        self.ended_ns = 0
+
+    def end(self) -> None:
+        """End the item or pass with the last of its nodes."""
+        self.operation.end(self.ended_ns or None)
+
+
+class _Layer:
+    """Passes on what the engine tells its layers, and keeps its frames."""
+
+    def __init__(self, observer: RunObserver) -> None:
+        self._observer = observer
+        self._frames: dict[int, _Frame] = {}
+        # Frames by execution of their container.
+        self._inside: dict[str, list[_Frame]] = {}
+
+    def initialize(self, *_: Any, **__: Any) -> None:
+        """Take nothing from the engine."""
+
+    @never_raises("otel_dify.sources.graphon_frames start")
+    def on_graph_start(self) -> None:
+        """Start the run."""
+        self._observer.graph_started()
+
+    @never_raises("otel_dify.sources.graphon_frames event")
+    def on_event(self, event: Any) -> None:
+        """Take an event."""
+        if not hasattr(event, "node_id"):
+            if type(event).__name__ != "GraphRunStartedEvent":
+                self._end_frames()
+            self._observer.graph_event(event)
+            return
+        self._observer.node_event(event)
+        known = self._observer.nodes.get(event.id)
+        if known is not None and known.done:
+            for frame in self._inside.pop(event.id, ()):
+                frame.end()
+            failed = known.operation.get(a.NODE_STATUS) == "failed"
+            frame_of_node = self._frames.get(id(known.node.runtime_state))
+            if failed and frame_of_node is not None:
+                operation = known.operation
+                frame_of_node.operation.fail(
+                    str(operation.get(a.ERROR_MESSAGE)), str(operation.get(a.ERROR_TYPE))
+                )
+
+    @never_raises("otel_dify.sources.graphon_frames end")
+    def on_graph_end(self, error: BaseException | None) -> None:
+        """End the run."""
+        self._end_frames()
+        self._observer.graph_ended(error)
+
+    def node_run_context(
+        self, node: Any, *, parent_execution_id: str | None = None
+    ) -> AbstractContextManager[None]:
+        """Take note of the container a node lies in; its context is set by ``observe_nodes``."""
+        with guarded("otel_dify.sources.graphon_frames frame"):
+            if parent_execution_id is not None and id(node.runtime_state) not in self._frames:
+                container = self._observer.nodes.get(parent_execution_id)
+                if container is not None:
+                    self._open(container, parent_execution_id, node.runtime_state)
+        return nullcontext()
+
+    @never_raises("otel_dify.sources.graphon_frames node start")
+    def on_node_run_start(self, node: Any) -> None:
+        """Start a node in its frame."""
+        frame = self._frames.get(id(node.runtime_state))
+        parent = self._observer.operation if frame is None else frame.operation
+        self._observer.node_started(node, parent)
+
+    @never_raises("otel_dify.sources.graphon_frames node end")
+    def on_node_run_end(self, node: Any, *_: Any) -> None:
+        """End a node."""
+        frame = self._frames.get(id(node.runtime_state))
+        if frame is not None:
+            frame.ended_ns = time.time_ns()
+        self._observer.node_ended(node)
+
+    def _open(self, container: NodeExecution, execution_id: str, state: Any) -> None:
+        """Start an item or pass; a pass ends the one before."""
+        identity = container.node.id
+        frames = self._inside.setdefault(execution_id, [])
+        if node_type(container.node) == "iteration":
+            index = state.variable_pool.get((identity, "index"))
+            known: dict[a.Attribute, object] = {
+                a.ITERATION_ID: identity,
+                a.INDEX: None if index is None else index.value,
+            }
+            kind = ITEM
+        else:
+            for frame in frames:
+                frame.end()
+            known = {a.LOOP_ID: identity, a.INDEX: len(frames)}
+            kind = PASS
+        frame = _Frame(start(kind, known, parent=container.operation.context), state)
+        frames.append(frame)
+        self._frames[id(state)] = frame
+
+    def _end_frames(self) -> None:
+        for frames in self._inside.values():
+            for frame in frames:
+                frame.end()
+        self._inside.clear()

@@ -1,0 +1,56 @@
+"""Our sources as instrumentors: the entry points that every OpenTelemetry loader loads.
+
+With our distro they only name sources that can be switched off. Where the loader chose another
+distro, the first of them takes over: it starts otel_dify and attaches all sources.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined] # untyped
+    BaseInstrumentor,
+)
+
+from otel_dify import startup
+from otel_dify.sources import registry
+from otel_dify.takeover import take_over
+
+
+class _Source(BaseInstrumentor):  # type: ignore[misc] # upstream is untyped
+    """Attaches the sources of one name."""
+
+    name: ClassVar[str]
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """A source waits for what it watches; nothing need be installed."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        del kwargs
+        if startup.start():
+            take_over(os.environ)
+            registry.attach(self.name)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        """Hooks stay: a process that is to run without them is started without them."""
+
+
+class Graphon(_Source):
+    """The graphon engine: runs, nodes, iteration items and loop passes."""
+
+    name = "dify_graphon"
+
+
+class Models(_Source):
+    """The model runtimes: every call of a model."""
+
+    name = "dify_models"
+
+
+class Tools(_Source):
+    """Calls of tools."""
+
+    name = "dify_tools"

@@ -1,0 +1,176 @@
+"""Calls of models, where every one of them passes: ``invoke`` of graphon's model classes.
+
+Counting here is what makes the tokens of agents, classifiers, extractors, retrieval and suggested
+questions right, which the numbers of Dify's nodes leave out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from wrapt import wrap_function_wrapper
+
+from otel_dify.guard import failed, guarded
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import MODEL_CALL
+from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.providers import provider_name
+from otel_dify.sources.streams import observed
+
+# Class to what it does, in OpenTelemetry's words where they have one; and the name of the
+# argument that holds the inputs, with its position.
+_CLASSES: dict[str, tuple[str, str, int]] = {
+    "LargeLanguageModel": ("chat", "prompt_messages", 2),
+    "TextEmbeddingModel": ("embeddings", "texts", 2),
+    "RerankModel": ("rerank", "docs", 3),
+    "ModerationModel": ("moderation", "text", 2),
+    "Speech2TextModel": ("speech_to_text", "file", 2),
+    "TTSModel": ("text_to_speech", "content_text", 2),
+}
+_METHODS = ("invoke", "invoke_multimodal_rerank")
+
+
+def attach(module: ModuleType) -> None:
+    """Attach to the model class of a module."""
+    for name, (operation_name, inputs, position) in _CLASSES.items():
+        model = vars(module).get(name)
+        for method in _METHODS:
+            if model is not None and method in vars(model):
+                wrap_function_wrapper(
+                    module, f"{name}.{method}", _around(operation_name, inputs, position)
+                )
+
+
+def _around(operation_name: str, inputs: str, position: int) -> Callable[..., Any]:
+    def invoke(wrapped: Callable[..., Any], model: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            given = kwargs[inputs] if inputs in kwargs else args[position : position + 1]
+            name = kwargs.get("model") or args[0]
+            operation = start(MODEL_CALL, _request(model, operation_name, name, kwargs, args))
+            with guarded("otel_dify.sources.models inputs"):
+                _see_inputs(operation, given if inputs in kwargs else (given or (None,))[0])
+        except Exception as error:  # noqa: BLE001 - the call must go on without its operation
+            failed("otel_dify.sources.models start", error)
+            return wrapped(*args, **kwargs)
+        return _observe(operation, wrapped, args, kwargs)
+
+    return invoke
+
+
+def _observe(operation: Operation, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    try:
+        with operation.active():
+            result = wrapped(*args, **kwargs)
+    except BaseException as error:
+        with guarded("otel_dify.sources.models failure"):
+            operation.fail(error)
+            operation.end()
+        raise
+    if isinstance(result, Generator):
+        return observed(result, operation, _Stream(operation).see)
+    with guarded("otel_dify.sources.models result"):
+        _see_result(operation, result)
+        operation.end()
+    return result
+
+
+def _request(
+    model: Any, operation_name: str, name: str, kwargs: Mapping[str, Any], args: Any
+) -> dict[a.Attribute, Any]:
+    provider = str(model.provider)
+    known: dict[a.Attribute, Any] = {
+        a.OPERATION_NAME: operation_name,
+        a.DIFY_PROVIDER: provider,
+        a.PROVIDER: provider_name(provider),
+        a.REQUEST_MODEL: name,
+    }
+    if operation_name == "chat":
+        given = kwargs.get("model_parameters", args[3] if len(args) > 3 else None)  # noqa: PLR2004 - position in invoke()
+        parameters: Mapping[str, Any] = given or {}
+        known |= {
+            a.TEMPERATURE: parameters.get("temperature"),
+            a.TOP_P: parameters.get("top_p"),
+            a.MAX_TOKENS: parameters.get("max_tokens"),
+        }
+    return known
+
+
+def _see_inputs(operation: Operation, given: Any) -> None:
+    operation.set(a.INPUT_MESSAGES, lambda: _messages(given))
+    if isinstance(given, list):
+        operation.set(a.INPUT_COUNT, len(given))
+
+
+def _see_result(operation: Operation, result: Any) -> None:
+    operation.set(a.RESPONSE_MODEL, getattr(result, "model", None))
+    _see_usage(operation, getattr(result, "usage", None))
+    message = getattr(result, "message", None)
+    if message is not None:
+        operation.set(a.OUTPUT_MESSAGES, lambda: _messages([message]))
+
+
+def _see_usage(operation: Operation, usage: Any) -> None:
+    """Take tokens and price from the usage of a language model or of an embedding."""
+    if usage is None:
+        return
+    inputs = getattr(usage, "prompt_tokens", None)
+    operation.set(a.INPUT_TOKENS, getattr(usage, "tokens", None) if inputs is None else inputs)
+    operation.set(a.OUTPUT_TOKENS, getattr(usage, "completion_tokens", None))
+    operation.set(a.CALL_PRICE, float(usage.total_price))
+    operation.set(a.CALL_CURRENCY, usage.currency)
+
+
+class _Stream:
+    """What the chunks of an answer tell, one after the other."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+        self._texts: list[Any] = []
+        operation.set(a.STREAM, True)
+
+    def see(self, chunk: Any) -> None:
+        """Look at one chunk; chunks of speech are bytes and tell only when they came."""
+        operation = self._operation
+        if operation.get(a.FIRST_TOKEN) is None:
+            operation.set(a.FIRST_TOKEN, (time.time_ns() - operation.start_ns) / 1e9)
+            operation.set(a.OUTPUT_MESSAGES, lambda: _answer(self._texts))
+        delta = getattr(chunk, "delta", None)
+        if delta is None:
+            return
+        operation.set(a.RESPONSE_MODEL, chunk.model)
+        if delta.message.content:
+            self._texts.append(delta.message.content)
+        if delta.finish_reason:
+            operation.set(a.FINISH_REASONS, [delta.finish_reason])
+        if delta.usage is not None:
+            _see_usage(operation, delta.usage)
+
+
+def _messages(given: Any) -> object:
+    """Write messages as OpenTelemetry's GenAI conventions do; all else as it is."""
+    if not isinstance(given, list) or not all(hasattr(message, "role") for message in given):
+        return given
+    return [
+        {
+            "role": str(getattr(message.role, "value", message.role)),
+            "parts": _parts(message.content),
+        }
+        for message in given
+    ]
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    if isinstance(content, str) or content is None:
+        return [{"type": "text", "content": content or ""}]
+    return [
+        {"type": str(getattr(part.type, "value", part.type)), "content": getattr(part, "data", "")}
+        for part in content
+    ]
+
+
+def _answer(texts: Iterable[Any]) -> object:
+    text = "".join(part for part in texts if isinstance(part, str))
+    return [{"role": "assistant", "parts": [{"type": "text", "content": text}]}]

@@ -1,0 +1,96 @@
+"""Which sources there are, what each waits for, and how it attaches.
+
+A source attaches when the library it watches has been imported, never before: importing a library
+on its behalf could come before gevent's patch. The names are those that
+``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`` switches off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from wrapt import register_post_import_hook
+
+from otel_dify.guard import guarded
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source.
+
+    Attributes:
+        name: entry point name, and name in ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS``.
+        watches: modules; it attaches to each that gets imported.
+        adapter: module below ``otel_dify.sources`` whose ``attach(module)`` attaches it.
+    """
+
+    name: str
+    watches: tuple[str, ...]
+    adapter: str
+
+
+_MODELS = tuple(
+    f"graphon.model_runtime.model_providers.{base}.{kind}_model"
+    # Up to graphon 0.2 the folder was called __base.
+    for base in ("base", "__base")
+    for kind in (
+        "large_language",
+        "text_embedding",
+        "rerank",
+        "moderation",
+        "speech2text",
+        "tts",
+    )
+)
+
+SOURCES: tuple[Source, ...] = (
+    Source("dify_graphon", ("graphon.graph_engine.graph_engine",), "graphon_engine"),
+    Source("dify_graphon", ("graphon.engine.engine",), "graphon_frames"),
+    Source("dify_models", _MODELS, "models"),
+    Source("dify_tools", ("graphon.nodes.tool.tool_node",), "tools"),
+    Source("flask", ("flask",), "flask"),
+    # Not `celery`: that is imported before its command line has asked gevent to patch.
+    Source("celery", ("celery.app.base",), "celery"),
+    Source("sqlalchemy", ("sqlalchemy",), "sqlalchemy"),
+    Source("redis", ("redis",), "redis"),
+    Source("httpx", ("httpx",), "httpx"),
+)
+
+_attached: set[str] = set()
+
+
+def knows(name: str) -> bool:
+    """Tell whether an entry point's name is that of a source."""
+    return any(source.name == name for source in SOURCES)
+
+
+def attach(name: str) -> None:
+    """Attach the sources of a name, each when what it watches has been imported."""
+    if name in _attached:
+        return
+    _attached.add(name)
+    for source in SOURCES:
+        if source.name == name:
+            for module in source.watches:
+                register_post_import_hook(_attacher(source), module)
+
+
+def attach_all(disabled: frozenset[str] = frozenset()) -> None:
+    """Attach every source but the disabled ones (``*``: all are)."""
+    if "*" not in disabled:
+        for source in SOURCES:
+            if source.name not in disabled:
+                attach(source.name)
+
+
+def _attacher(source: Source) -> Callable[[ModuleType], None]:
+    def run(module: ModuleType) -> None:
+        with guarded(f"otel_dify.sources.{source.adapter} attach"):
+            adapter: Any = import_module(f"otel_dify.sources.{source.adapter}")
+            adapter.attach(module)
+
+    return run

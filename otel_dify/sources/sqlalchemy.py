@@ -1,0 +1,33 @@
+"""Queries of the database, through OpenTelemetry's SQLAlchemy instrumentation."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from opentelemetry.trace import SpanKind
+
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import QUERY
+from otel_dify.operations.operation import Operation
+from otel_dify.sources.bridge import instrument
+
+LIMIT = 2_048
+"""Characters kept of a statement."""
+
+# Literals; bound parameters are not part of the statement. Escaped quotes are doubled.
+_LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
+
+
+def attach(_: ModuleType) -> None:
+    """Attach to the engines that SQLAlchemy makes from now on."""
+    instrument(SQLAlchemyInstrumentor(), {SpanKind.CLIENT: QUERY}, refine=_refine)
+
+
+def _refine(operation: Operation, name: str) -> None:
+    """Take the operation from the span's name (``SELECT dify``) and literals from the text."""
+    operation.set(a.DB_OPERATION, name.partition(" ")[0].upper())
+    statement = operation.get(a.DB_STATEMENT)
+    if isinstance(statement, str):
+        operation.set(a.DB_STATEMENT, _LITERAL.sub("?", statement[:LIMIT]))

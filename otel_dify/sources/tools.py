@@ -1,0 +1,77 @@
+"""Calls of tools by tool nodes: whatever runtime the host gave the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from types import ModuleType
+from typing import Any
+
+from wrapt import ObjectProxy, wrap_function_wrapper
+
+from otel_dify.guard import failed, guarded
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import TOOL_CALL
+from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.streams import observed
+
+
+def attach(module: ModuleType) -> None:
+    """Attach to the tool nodes made from now on."""
+    wrap_function_wrapper(module, "ToolNode.__init__", _on_init)
+
+
+def _on_init(wrapped: Callable[..., None], node: Any, args: Any, kwargs: Any) -> None:
+    wrapped(*args, **kwargs)
+    with guarded("otel_dify.sources.tools attach"):
+        node._runtime = _ObservedRuntime(node._runtime, node.node_data)  # noqa: SLF001 - where the node keeps the host's runtime
+
+
+class _ObservedRuntime(ObjectProxy):  # type: ignore[type-arg] # not generic in wrapt 1
+    """The host's runtime of tools, its calls observed."""
+
+    def __init__(self, runtime: Any, node_data: Any) -> None:
+        super().__init__(runtime)
+        self._self_data = node_data
+
+    def invoke(self, **kwargs: Any) -> Any:
+        """Call the tool."""
+        call = self.__wrapped__.invoke
+        try:
+            operation = start(TOOL_CALL, _request(self._self_data))
+            operation.set(a.TOOL_INPUTS, kwargs.get("tool_parameters"))
+        except Exception as error:  # noqa: BLE001 - the call must go on without its operation
+            failed("otel_dify.sources.tools start", error)
+            return call(**kwargs)
+        return observe(operation, call, **kwargs)
+
+
+def _request(data: Any) -> dict[a.Attribute, Any]:
+    kind = data.provider_type
+    return {
+        a.OPERATION_NAME: "execute_tool",
+        a.TOOL_NAME: data.tool_name,
+        a.TOOL_TYPE: str(getattr(kind, "value", kind)),
+        a.TOOL_PROVIDER: data.provider_id,
+    }
+
+
+def observe(operation: Operation, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a tool as an operation, which ends with the last message of a streamed result."""
+    try:
+        with operation.active():
+            result = call(*args, **kwargs)
+    except BaseException as error:
+        with guarded("otel_dify.sources.tools failure"):
+            operation.fail(error)
+            operation.end()
+        raise
+    if isinstance(result, Generator):
+        return observed(result, operation, _unseen)
+    with guarded("otel_dify.sources.tools result"):
+        operation.set(a.TOOL_OUTPUTS, result)
+        operation.end()
+    return result
+
+
+def _unseen(_message: Any) -> None:
+    """See nothing of a message."""

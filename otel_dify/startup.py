@@ -1,0 +1,159 @@
+"""Start-up: attach to a process without harm, whatever started it and whatever gevent does later.
+
+gunicorn's gevent worker and Celery's gevent pool patch the standard library after the interpreter
+has started. What exists before the patch (native locks, threads, ``ssl`` contexts) can stop the
+process for ever afterwards, so here nothing is made before it: no pipeline, no thread, no import
+of an HTTP client. What OpenTelemetry itself loads too early is mended after the patch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wrapt import register_post_import_hook
+
+from otel_dify import settings as s
+from otel_dify.guard import guarded, say_once
+from otel_dify.operations import operation
+from otel_dify.signals.log_bridge import LogBridge
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger
+
+_ENVIRONMENT = {
+    # Stable names from the instrumentations that still default to the old ones.
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
+    # Liveness probes make no traces.
+    "OTEL_PYTHON_FLASK_EXCLUDED_URLS": "/health$,/threads$,/db-pool-stat$",
+}
+_PATCHED = frozenset({"GeventDidPatchBuiltinModulesEvent", "GeventDidPatchAllEvent"})
+
+_started = False
+_after_gevent: list[Callable[[], None]] = []
+
+
+def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | None = None) -> bool:
+    """Prepare this process; the pipeline itself is made with the first operation.
+
+    Args:
+        environ: the variables; ``os.environ`` where none is given.
+        command: the command line that tells the role; this process's where none is given.
+
+    Returns:
+        Whether telemetry is on: not with ``OTEL_SDK_DISABLED=true``.
+    """
+    global _started  # noqa: PLW0603 - a process starts once
+    settings = s.Settings(environ)
+    if settings[s.SDK_DISABLED]:
+        return False
+    if _started:
+        return True
+    _started = True
+    for problem in settings.problems:
+        say_once(problem)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # Under sitecustomize sys.argv is not set yet, and orig_argv begins with the interpreter.
+    role = role_of(command or sys.orig_argv[1:])
+
+    def make() -> Any:
+        from otel_dify import pipeline
+
+        pipeline.prepare(settings, role)
+        return pipeline.current()
+
+    operation.record_with(lambda: made.recorders if (made := make()) else ())
+    register_post_import_hook(_watch_gevent, "gevent.monkey")
+    _bridge_logs(settings, make)
+    return True
+
+
+def role_of(command: Sequence[str]) -> str:
+    """Tell from a command line which of Dify's processes this is.
+
+    Args:
+        command: program and arguments, without the interpreter.
+
+    Returns:
+        ``api``, ``worker``, ``beat``, or the name of the program.
+    """
+    words = [word for word in command if word != "-m"]
+    program = Path(words[0]).name if words else "python"
+    if program == "__main__.py":
+        program = Path(words[0]).parent.name
+    if program in {"gunicorn", "flask"}:
+        return "api"
+    if program == "celery":
+        return "beat" if "beat" in words else "worker"
+    return program.removesuffix(".py") or "python"
+
+
+def gevent_pending() -> bool:
+    """Tell whether gevent will patch this process and has not done so yet.
+
+    It will if the command line asks for it (``-k gevent``, ``-P gevent``, a worker class of
+    geventwebsocket), or if something has imported ``gevent.monkey`` already.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None:
+        return not monkey.is_module_patched("threading")
+    asked = " ".join([*sys.orig_argv[1:], os.environ.get("GUNICORN_CMD_ARGS", "")])
+    return "gevent" in asked
+
+
+def after_gevent(action: Callable[[], None]) -> None:
+    """Run an action that must not come before gevent's patch: now, or when gevent has patched."""
+    if gevent_pending():
+        _after_gevent.append(action)
+    else:
+        action()
+
+
+def _watch_gevent(_: Any) -> None:
+    """Wait for gevent's patch, from when ``gevent.monkey`` is imported."""
+    from gevent import events
+
+    def patched(event: object) -> None:
+        if type(event).__name__ in _PATCHED:
+            with guarded("otel_dify.startup.patched"):
+                _mend()
+                while _after_gevent:
+                    _after_gevent.pop(0)()
+
+    events.subscribers.append(patched)
+
+
+def _mend() -> None:
+    """Replace the native lock that ``concurrent.futures.thread`` made before the patch.
+
+    OpenTelemetry's log SDK imports the module at start-up. Its lock then blocks the whole thread,
+    hub and all, when an executor submits to an executor, as Dify's retrieval does. The name is
+    private, and the same in every Python from 3.9 to 3.14.
+    """
+    module = sys.modules.get("concurrent.futures.thread")
+    if module is not None and hasattr(module, "_global_shutdown_lock"):
+        module._global_shutdown_lock = threading.Lock()  # type: ignore[attr-defined] # noqa: SLF001 - see above
+
+
+def _bridge_logs(settings: s.Settings, make: Callable[[], Any]) -> None:
+    """Attach the bridge to the root logger; records wait while gevent has still to patch."""
+
+    def logger() -> Logger | None:
+        if gevent_pending():
+            return None
+        made = make()
+        found: Logger | None = made.logger_provider.get_logger("python.logging") if made else None
+        return found
+
+    if settings[s.LOGS_EXPORTER] == ("none",):
+        return
+    level = logging.getLevelNamesMapping()[settings[s.LOG_LEVEL].upper()]
+    bridge = LogBridge(level, logger)
+    logging.getLogger().addHandler(bridge)
+    os.register_at_fork(after_in_child=bridge.forget)
