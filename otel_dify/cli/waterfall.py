@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from otel_dify.cli.traces import Row, Trace
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-# As wide as 12 min 34 s.
-_DURATION_WIDTH = 11
 _LEAST_BAR = 12
+_LEAST_NAME = 24
 _GAP = "  "
 # Statuses that the line shows by its colour already.
 _SILENT = ("", "succeeded", "failed")
@@ -37,22 +36,24 @@ def waterfall(trace: Trace, numbers: Mapping[Process, int], width: int) -> list[
     Args:
         trace: what to show.
         numbers: its processes by number.
-        width: cells of a line; below about 80 lines are longer than that.
+        width: cells of a line; below 80 lines may be longer than that.
     """
     rows = list(trace.rows())
     names = [_name(row, numbers) for row in rows]
     notes = [_notes(row.span) for row in rows]
-    name_width = min(max(map(cells, names)), max(width * 45 // 100, 24))
-    note_width = min(max(map(cells, notes)), 34)
-    bar_width = width - name_width - note_width - _DURATION_WIDTH - 3 * len(_GAP)
-    axis = _Axis(trace, max(bar_width, _LEAST_BAR))
-    lines = _header(trace, numbers)
-    for row, name, note in zip(rows, names, notes, strict=True):
+    times = [duration(row.span.duration_ns) if row.span.end_ns else "?" for row in rows]
+    time_width = max(map(len, times))
+    left = width - time_width - max(map(cells, notes)) - 3 * len(_GAP)
+    name_width = max(map(cells, names))
+    name_width = max(min(name_width, width * 45 // 100, left - _LEAST_BAR), _LEAST_NAME)
+    axis = _Axis(trace, max(left - name_width, _LEAST_BAR))
+    lines = _header(trace, numbers, width)
+    for row, name, time, note in zip(rows, names, times, notes, strict=True):
         line = _GAP.join(
             (
                 fit(name, name_width),
                 axis.bar(row.span),
-                (duration(row.span.duration_ns) if row.span.end_ns else "?").rjust(_DURATION_WIDTH),
+                time.rjust(time_width),
                 note,
             )
         ).rstrip()
@@ -85,18 +86,18 @@ class _Axis:
         return fit(" " * min(int(self._cells(at_ns)), self.width - 1) + "◆", self.width)
 
 
-def _header(trace: Trace, numbers: Mapping[Process, int]) -> list[str]:
+def _header(trace: Trace, numbers: Mapping[Process, int], width: int) -> list[str]:
     colour = {"succeeded": "green", "failed": "red"}.get(trace.status, "yellow")
     status = click.style(trace.status, fg=colour, bold=True)
     took = duration(trace.end_ns - trace.start_ns)
-    lines = [f"{click.style(plain(trace.title), bold=True)}  {status} in {took}"]
+    lines = [click.style(line, bold=True) for line in wrap(trace.title, width)]
     lines += [f"run    {plain(run)}" for run in trace.runs]
     lines.append(f"trace  {trace.id}  {clock(trace.start_ns, date=True)} UTC")
     failed = f", {trace.failed} failed" if trace.failed else ""
     spent, written = trace.tokens()
     tokens = f"; tokens {spent} in, {written} out" if spent or written else ""
     cost = "".join(f"; {price(amount, unit)}" for unit, amount in trace.cost().items())
-    lines.append(f"       {len(trace.spans)} spans{failed}{tokens}{cost}")
+    lines.append(f"       {status} in {took}; {len(trace.spans)} spans{failed}{tokens}{cost}")
     lines += [f"[{numbers[p]}]    {plain(p.label)}" for p in trace.processes]
     return [*lines, ""]
 
