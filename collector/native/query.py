@@ -138,15 +138,19 @@ class Prometheus:
         self, promql: str, start: float, end: float, step: float = 15.0
     ) -> list[Series]:
         """Evaluate PromQL from `start` to `end` (seconds since the epoch) every `step` seconds."""
-        parameters = {"query": promql, "start": start, "end": end, "step": step}
-        result = _json(_get(f"{self.url}/api/v1/query_range", parameters))["data"]["result"]
+        response = _get(
+            f"{self.url}/api/v1/query_range",
+            {"query": promql, "start": start, "end": end, "step": step},
+        )
+        result = _json(response)["data"]["result"]
         return [Series(row["metric"], [_sample(s) for s in row["values"]]) for row in result]
 
     def exemplars(self, promql: str, start: float, end: float) -> list[dict[str, Any]]:
         """The exemplars of the series in a query: `labels` (trace_id, …), `value`, `timestamp`."""
-        parameters = {"query": promql, "start": start, "end": end}
-        found = _json(_get(f"{self.url}/api/v1/query_exemplars", parameters))["data"]
-        return [exemplar for series in found for exemplar in series["exemplars"]]
+        response = _get(
+            f"{self.url}/api/v1/query_exemplars", {"query": promql, "start": start, "end": end}
+        )
+        return [found for series in _json(response)["data"] for found in series["exemplars"]]
 
 
 @dataclass(frozen=True)

@@ -173,14 +173,15 @@ class Stack:
         It waits for the end of a pipe whose other end only this process has, which the kernel
         closes on any death, and then does what `down` does.
         """
-        self._guard = subprocess.Popen(
-            [sys.executable, "-m", "collector.native", "guard", f"--data={self.layout.data}"],
-            cwd=COLLECTOR_FOLDER.parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self.log("guard").open("ab") as log:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-m", "collector.native", "guard", f"--data={self.layout.data}"],
+                cwd=COLLECTOR_FOLDER.parent,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
 
 def guard(data: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from collector.native.layout import Layout, Ports
 from collector.native.stack import Stack
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from collector.native.build import ensure
 from collector.native.layout import Layout
 from collector.native.programs import (

@@ -5,12 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+from otlp_json import Telemetry
+
 from collector.native.build import default_cache, ensure
 from collector.native.errors import NativeError
 from collector.native.golang import find_go
@@ -19,7 +20,6 @@ from collector.native.programs import BUILDER, COLLECTOR_FOLDER, Program, minimu
 from collector.native.query import Jaeger, Loki, Prometheus, wait_until
 from collector.native.stack import Stack
 from collector.native.state import State
-from otlp_json import Telemetry
 
 ROOT = COLLECTOR_FOLDER.parent
 
@@ -203,9 +203,9 @@ def test_a_service_that_cannot_start_shows_its_log_and_leaves_nothing_running(
 
 def test_two_builders_build_once(tmp_path: Path) -> None:
     reports: list[str] = []
-    build: Callable[[int], Path] = lambda _: ensure(BUILDER, tmp_path, reports.append)  # noqa: E731 - typed for the pool
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(build, range(2))
+        builds = [pool.submit(ensure, BUILDER, tmp_path, reports.append) for _ in range(2)]
+        first, second = (build.result() for build in builds)
     assert first == second
     assert (first / "builder").exists()
     assert len([line for line in reports if line.startswith("building")]) == 1
