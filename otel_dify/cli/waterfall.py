@@ -95,9 +95,10 @@ def _header(trace: Trace, numbers: Mapping[Process, int], width: int) -> list[st
     lines.append(f"trace  {trace.id}  {clock(trace.start_ns, date=True)} UTC")
     failed = f", {trace.failed} failed" if trace.failed else ""
     spent, written = trace.tokens()
-    tokens = f"; tokens {spent} in, {written} out" if spent or written else ""
-    cost = "".join(f"; {price(amount, unit)}" for unit, amount in trace.cost().items())
-    lines.append(f"       {status} in {took}; {len(trace.spans)} spans{failed}{tokens}{cost}")
+    prices = [price(amount, unit) for unit, amount in trace.cost().items()]
+    usage = [f"tokens {spent} in, {written} out", *prices] if spent or written else prices
+    lines.append(f"       {status} in {took}; {len(trace.spans)} spans{failed}")
+    lines += [f"       {'; '.join(usage)}"] if usage else []
     lines += [f"[{numbers[p]}]    {plain(p.label)}" for p in trace.processes]
     return [*lines, ""]
 
