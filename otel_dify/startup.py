@@ -59,8 +59,7 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
         say_once(problem)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # Under sitecustomize sys.argv is not set yet, and orig_argv begins with the interpreter.
-    role = role_of(command or sys.orig_argv[1:])
+    role = role_of(command or _program(sys.orig_argv))
 
     def make() -> Any:
         from otel_dify import pipeline
@@ -74,6 +73,17 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
     return True
 
 
+def _program(command: Sequence[str]) -> Sequence[str]:
+    """Cut the interpreter and its options off a command line, as ``sys.orig_argv`` has it.
+
+    ``sys.argv`` would not do: for ``python -m celery`` it holds no name under sitecustomize.
+    """
+    words = list(command[1:])
+    while words and words[0].startswith("-") and words[0] not in {"-m", "-c"}:
+        del words[: 2 if words[0] in {"-W", "-X"} else 1]
+    return words[1:] if words[:1] == ["-m"] else words
+
+
 def role_of(command: Sequence[str]) -> str:
     """Tell from a command line which of Dify's processes this is.
 
@@ -83,7 +93,7 @@ def role_of(command: Sequence[str]) -> str:
     Returns:
         ``api``, ``worker``, ``beat``, or the name of the program.
     """
-    words = [word for word in command if word != "-m"]
+    words = list(command)
     program = Path(words[0]).name if words else "python"
     if program == "__main__.py":
         program = Path(words[0]).parent.name
@@ -142,7 +152,7 @@ def _mend() -> None:
 
 
 def _bridge_logs(settings: s.Settings, make: Callable[[], Any]) -> None:
-    """Attach the bridge to the root logger; records wait while gevent has still to patch."""
+    """Attach the bridge; records wait while gevent has still to patch."""
 
     def logger() -> Logger | None:
         if gevent_pending():
@@ -155,5 +165,5 @@ def _bridge_logs(settings: s.Settings, make: Callable[[], Any]) -> None:
         return
     level = logging.getLevelNamesMapping()[settings[s.LOG_LEVEL].upper()]
     bridge = LogBridge(level, logger)
-    logging.getLogger().addHandler(bridge)
+    bridge.attach()
     os.register_at_fork(after_in_child=bridge.forget)

@@ -10,11 +10,15 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.instrumentation.utils import (
+    is_instrumentation_enabled,
+    suppress_instrumentation,
+)
+from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import failed
 from otel_dify.processors.redaction import MASK, mask_text, names_a_secret
@@ -45,8 +49,12 @@ def severity_of(level: int) -> SeverityNumber:
     )
 
 
-class LogBridge(logging.Handler):
+class LogBridge:
     """Sends Python log records as OpenTelemetry log records.
+
+    It looks at records where loggers hand them to their handlers, and is no handler itself: Dify
+    replaces the root logger's handlers when it starts (``logging.basicConfig(force=True)``), and
+    some loggers do not propagate.
 
     Args:
         level: lowest level that is sent.
@@ -55,42 +63,40 @@ class LogBridge(logging.Handler):
     """
 
     def __init__(self, level: int, logger: Callable[[], Logger | None]) -> None:
-        super().__init__(level)
+        self._level = level
         self._logger = logger
         self._held: deque[tuple[logging.LogRecord, Context]] = deque(maxlen=HELD)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send a record; those about sending itself are left to the other handlers."""
-        if not is_instrumentation_enabled():
+    def attach(self) -> None:
+        """Attach to every logger of the process."""
+        wrap_function_wrapper(logging, "Logger.callHandlers", self._on_record)
+
+    def _on_record(
+        self, wrapped: Callable[..., None], _logger: logging.Logger, args: Any, kwargs: Any
+    ) -> None:
+        wrapped(*args, **kwargs)
+        record = args[0] if args else kwargs["record"]
+        # What is logged while sending, or about it, would be sent for ever.
+        if record.levelno < self._level or not is_instrumentation_enabled():
             return
         try:
-            logger = self._logger()
-            if logger is None:
-                self._held.append((record, context_api.get_current()))
-                return
-            while self._held:
-                _send(logger, *self._held.popleft())
-            _send(logger, record, context_api.get_current())
+            self._see(record)
         except Exception as error:  # noqa: BLE001 - logging must not raise into Dify
-            with _without_bridge(self):
+            with suppress_instrumentation():
                 failed("otel_dify.signals.log_bridge", error)
+
+    def _see(self, record: logging.LogRecord) -> None:
+        logger = self._logger()
+        if logger is None:
+            self._held.append((record, context_api.get_current()))
+            return
+        while self._held:
+            _send(logger, *self._held.popleft())
+        _send(logger, record, context_api.get_current())
 
     def forget(self) -> None:
         """Drop what waits, as a forked child does with its parent's."""
         self._held.clear()
-
-
-class _without_bridge:  # noqa: N801 - used as a statement
-    """Keeps the bridge from being asked to send the line about its own failure."""
-
-    def __init__(self, bridge: LogBridge) -> None:
-        self._bridge = bridge
-
-    def __enter__(self) -> None:
-        logging.getLogger().removeHandler(self._bridge)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger().addHandler(self._bridge)
 
 
 def _send(logger: Logger, record: logging.LogRecord, context: Context) -> None:

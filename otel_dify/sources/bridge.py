@@ -24,6 +24,7 @@ from opentelemetry.trace import (
     TracerProvider,
 )
 
+from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import Kind
 from otel_dify.operations.operation import Operation, as_value, start
@@ -57,17 +58,23 @@ class BridgedSpan(Span):
 
     Attributes:
         operation: the operation it stands for.
+        kind: kind of the span, which upstream asks for.
         at_end: what ends the operation when the instrumentation ends the span.
     """
 
     def __init__(self, operation: Operation, refine: Refine, name: str) -> None:
         self.operation = operation
+        self.kind = operation.kind.span_kind
         self.at_end: Callable[[int | None], None] = operation.end
         self._known = {attribute.key for attribute in operation.kind.attributes}
         self._refine = refine
         self._name = name
         self._failure: tuple[BaseException | str, bool] | None = None
         self._ended = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up what upstream reads of the SDK's own span, beyond the API's."""
+        return getattr(self.operation.span, name)
 
     def get_span_context(self) -> SpanContext:
         """Return the operation's span, or the one above where it has none of its own."""
@@ -124,15 +131,18 @@ class BridgedSpan(Span):
         if self._ended:
             return
         self._ended = True
-        self._refine(self.operation, self._name)
-        if self._failure is not None:
-            cause, raised = self._failure
-            status = self.operation.get(a.HTTP_STATUS)
-            if raised or status is None:
-                self.operation.fail(cause)
-            else:
-                self.operation.fail(cause or f"HTTP status {status}", str(status))
-        self.at_end(end_time)
+        with guarded(f"otel_dify.sources.bridge {self.operation.kind.name}"):
+            self._refine(self.operation, self._name)
+            if self._failure is not None:
+                self._fail(*self._failure)
+            self.at_end(end_time)
+
+    def _fail(self, cause: BaseException | str, raised: bool) -> None:
+        status = self.operation.get(a.HTTP_STATUS)
+        if raised or status is None:
+            self.operation.fail(cause)
+        else:
+            self.operation.fail(cause or f"HTTP status {status}", str(status))
 
 
 class BridgeTracer(CurrentSpanTracer):
@@ -165,15 +175,20 @@ class BridgeTracer(CurrentSpanTracer):
         """Start an operation; a kind of span that the source does not name stays invisible."""
         del record_exception, set_status_on_exception
         row = self._kinds.get(kind)
-        if row is None:
-            return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
-        # The recorders start the span with what is known now: samplers look at it.
-        operation = start(
-            row, _from(row, attributes or {}), parent=context, at_ns=start_time, links=links or ()
-        )
-        span = BridgedSpan(operation, self._refine, name)
-        self._started(span)
-        return span
+        if row is not None:
+            with guarded(f"otel_dify.sources.bridge {row.name}"):
+                # The recorders start the span with what is known now: samplers look at it.
+                operation = start(
+                    row,
+                    _from(row, attributes or {}),
+                    parent=context,
+                    at_ns=start_time,
+                    links=links or (),
+                )
+                span = BridgedSpan(operation, self._refine, name)
+                self._started(span)
+                return span
+        return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
 
 
 class BridgeProvider(TracerProvider):

@@ -92,6 +92,7 @@ class Body:
                 try:
                     chunk = next(chunks)
                 except StopIteration:
+                    self._end()
                     return
                 except BaseException as error:
                     operation.fail(error)
@@ -109,6 +110,9 @@ class Body:
                 with self._operation.active():
                     close()
         finally:
-            with guarded("otel_dify.sources.flask end"):
-                self._operation.set(a.HTTP_BODY_SIZE, self._size)
-                self._operation.end()
+            self._end()
+
+    def _end(self) -> None:
+        with guarded("otel_dify.sources.flask end"):
+            self._operation.set(a.HTTP_BODY_SIZE, self._size)
+            self._operation.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from types import ModuleType
 
 from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
@@ -22,7 +23,10 @@ _LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 
 def attach(_: ModuleType) -> None:
     """Attach to the engines that SQLAlchemy makes from now on."""
-    instrument(SQLAlchemyInstrumentor(), {SpanKind.CLIENT: QUERY}, refine=_refine)
+    # Without greenlet SQLAlchemy has no asyncio, and the instrumentation stops at that, its last
+    # hook, when all others are attached.
+    with suppress(ImportError):
+        instrument(SQLAlchemyInstrumentor(), {SpanKind.CLIENT: QUERY}, refine=_refine)
 
 
 def _refine(operation: Operation, name: str) -> None:
