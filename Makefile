@@ -1,0 +1,58 @@
+# What a person does here: `make demo` and `make test`. Both set up all they need: an environment
+# in .venv at the versions of uv.lock, and redis-server. The rest are the parts of `make test`.
+# Built backends and tools are cached in ~/.cache/otel_dify; nothing else is left on the machine.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+# make demo: embedded (files), native (real backends, built from source), docker (their images).
+STACK ?= embedded
+# make demo: 1 leaves host and backends running until Ctrl-C.
+KEEP ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test environment redis lint format docs check-docs native unit versions lock clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: environment redis ## run real apps and look at their traces, metrics and logs (STACK=native, KEEP=1)
+	@$(BIN)/python -m examples.demo --stack $(STACK) $(if $(KEEP),--keep)
+
+test: lint check-docs native unit versions ## check everything, against the real backends too
+
+environment:
+	@UV_PROJECT_ENVIRONMENT=.venv scripts/uv sync --locked --quiet --group dev
+
+redis:
+	@scripts/redis
+
+lint: environment ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: environment ## write the code as the linter wants it
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: environment ## generate the documentation that comes from tables in the code
+	$(BIN)/python -m otel_dify.docs
+
+check-docs: environment
+	$(BIN)/python -m otel_dify.docs --check
+
+native: environment ## build Collector, Jaeger, Prometheus and Loki, about 30 minutes the first time
+	$(BIN)/python -m collector.native build
+
+unit: environment redis
+	$(BIN)/pytest
+
+versions: environment redis ## run the tests of other versions of Dify's engine
+	scripts/versions
+
+lock: ## write the locked versions anew after a change of dependencies
+	scripts/lock
+
+clean: ## remove environments, caches of tools and what the demo wrote; built backends stay
+	rm -rf .venv .venvs .demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
