@@ -1,0 +1,1 @@
+"""Examples: real Dify apps, and a small host that runs them on the real engine."""

@@ -1,0 +1,1 @@
+"""A small host for Dify apps: Flask, Celery, SQLAlchemy, Redis and the real engine."""
