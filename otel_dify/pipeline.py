@@ -11,6 +11,7 @@ import atexit
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk._logs import LoggerProvider
@@ -200,5 +201,19 @@ def _forked() -> None:
     _lock = threading.RLock()
 
 
+def _at_exit() -> None:
+    """Run ``shutdown`` when the process ends, while threads can still be started.
+
+    Ordinary exit handlers run after that: under gevent looking up the Collector's name then fails
+    (``can't create new thread at interpreter shutdown``), and with it the last export.
+    ``concurrent.futures`` uses the same hook of CPython for the same reason.
+    """
+    early = getattr(threading, "_register_atexit", None)
+    if callable(early):
+        with suppress(RuntimeError):  # the process is ending already
+            early(shutdown)
+    atexit.register(shutdown)
+
+
 os.register_at_fork(after_in_child=_forked)
-atexit.register(shutdown)
+_at_exit()

@@ -53,28 +53,43 @@ _RENAMED = {
 type Refine = Callable[[Operation, str], None]
 
 
-class BridgedSpan(Span):
+class _ReadSpan(Span):
+    """A span with what upstream's instrumentations read of the SDK's, beyond the API's.
+
+    They rely on it without asking (``span.name``, ``span.kind``), inside Dify's own calls, so a
+    name that is missing here would fail a request of Dify: unknown ones are ``None``.
+    """
+
+    def __init__(self, name: str, kind: SpanKind) -> None:
+        self.name = name
+        self.kind = kind
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+class BridgedSpan(_ReadSpan):
     """Stands for an operation where an instrumentation expects a span.
 
     Attributes:
         operation: the operation it stands for.
-        kind: kind of the span, which upstream asks for.
         at_end: what ends the operation when the instrumentation ends the span.
     """
 
     def __init__(self, operation: Operation, refine: Refine, name: str) -> None:
+        super().__init__(name, operation.kind.span_kind)
         self.operation = operation
-        self.kind = operation.kind.span_kind
         self.at_end: Callable[[int | None], None] = operation.end
         self._known = {attribute.key for attribute in operation.kind.attributes}
         self._refine = refine
-        self._name = name
         self._failure: tuple[BaseException | str, bool] | None = None
         self._ended = False
 
-    def __getattr__(self, name: str) -> Any:
-        """Look up what upstream reads of the SDK's own span, beyond the API's."""
-        return getattr(self.operation.span, name)
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What is set so far."""
+        return self.operation.attributes
 
     def get_span_context(self) -> SpanContext:
         """Return the operation's span, or the one above where it has none of its own."""
@@ -102,7 +117,7 @@ class BridgedSpan(Span):
 
     def update_name(self, name: str) -> None:
         """Take note of another name; the table's pattern decides what it is used for."""
-        self._name = name
+        self.name = name
 
     def is_recording(self) -> bool:
         """Whether attributes are still taken."""
@@ -132,7 +147,7 @@ class BridgedSpan(Span):
             return
         self._ended = True
         with guarded(f"otel_dify.sources.bridge {self.operation.kind.name}"):
-            self._refine(self.operation, self._name)
+            self._refine(self.operation, self.name)
             if self._failure is not None:
                 self._fail(*self._failure)
             self.at_end(end_time)
@@ -143,6 +158,15 @@ class BridgedSpan(Span):
             self.operation.fail(cause)
         else:
             self.operation.fail(cause or f"HTTP status {status}", str(status))
+
+
+class _Inert(_ReadSpan, trace.NonRecordingSpan):
+    """Stands where there is no operation, and passes the span above on."""
+
+    def __init__(self, name: str, kind: SpanKind, above: SpanContext) -> None:
+        _ReadSpan.__init__(self, name, kind)
+        trace.NonRecordingSpan.__init__(self, above)
+        self.attributes: Mapping[str, Any] = {}
 
 
 class BridgeTracer(CurrentSpanTracer):
@@ -188,7 +212,7 @@ class BridgeTracer(CurrentSpanTracer):
                 span = BridgedSpan(operation, self._refine, name)
                 self._started(span)
                 return span
-        return trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
+        return _Inert(name, kind, trace.get_current_span(context).get_span_context())
 
 
 class BridgeProvider(TracerProvider):

@@ -37,6 +37,11 @@ class _Call:
 
     def __init__(self) -> None:
         self.operation: Operation | None = None
+        self.torn_down = False
+
+    def later(self, _: int | None) -> None:
+        """Leave the operation open when the instrumentation ends its span: the body ends it."""
+        self.torn_down = True
 
 
 def _started(span: BridgedSpan) -> None:
@@ -44,11 +49,7 @@ def _started(span: BridgedSpan) -> None:
     call = _call.get()
     if call is not None and call.operation is None:
         call.operation = span.operation
-        span.at_end = _later
-
-
-def _later(_: int | None) -> None:
-    """End nothing: the body does."""
+        span.at_end = call.later
 
 
 def _on_call(
@@ -68,6 +69,12 @@ def _on_call(
         _call.reset(token)
     if call.operation is None:
         return body
+    if call.torn_down:
+        # A streamed body tears the request down a second time, and the instrumentation would
+        # detach its context a second time ("Failed to detach context").
+        environ = args[0]
+        for key in [key for key in environ if key.startswith("opentelemetry-flask.")]:
+            del environ[key]
     return Body(body, call.operation)
 
 
