@@ -1,0 +1,186 @@
+"""Recording what a test made: the recorders of the product on in-memory exporters of the SDK.
+
+The fixture ``recorded`` gives a ``Recording``: spans as an indented tree, metric points, log
+events. It fails a test in which one of our hooks failed without the test saying so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_dify import guard
+from otel_dify.operations import attributes as a
+from otel_dify.operations.attributes import Attribute
+from otel_dify.operations.operation import record_with
+from otel_dify.processors.content import ContentGate
+from otel_dify.signals.events import EventRecorder
+from otel_dify.signals.metrics import MetricRecorder, views
+from otel_dify.signals.traces import SpanRecorder
+
+try:
+    from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
+except ImportError:  # its name up to SDK 1.38
+    from opentelemetry.sdk._logs.export import (  # type: ignore[no-redef,attr-defined]
+        InMemoryLogExporter as InMemoryLogRecordExporter,
+    )
+
+SLOW_QUERY_MS = 100
+
+type Order = Callable[[ReadableSpan], Any]
+
+
+def by_item(span: ReadableSpan) -> Any:
+    """Order siblings that run side by side: by the number of their item, then by name."""
+    index = dict(span.attributes or {}).get(a.INDEX.key)
+    return (index if isinstance(index, int) else -1, span.name)
+
+
+def by_start(span: ReadableSpan) -> Any:
+    """Order siblings that run one after the other: as they started."""
+    return span.start_time or 0
+
+
+class Recording:
+    """What has been recorded so far.
+
+    Args:
+        content: value of ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, lower case.
+    """
+
+    def __init__(self, content: str = "no_content") -> None:
+        resource = Resource({})
+        self._spans = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self._logs = InMemoryLogRecordExporter()
+        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        meters = MeterProvider([self._reader], resource, shutdown_on_exit=False, views=views())
+        loggers = LoggerProvider(resource, shutdown_on_exit=False)
+        loggers.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
+        gate = ContentGate(content)
+        self.recorders = (
+            SpanRecorder(tracers.get_tracer("test"), gate, SLOW_QUERY_MS),
+            MetricRecorder(meters.get_meter("test"), owner_labels=True),
+            EventRecorder(loggers.get_logger("test"), gate),
+        )
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        """The ended spans, as they started."""
+        return sorted(self._spans.get_finished_spans(), key=by_start)
+
+    def span(self, name: str) -> ReadableSpan:
+        """Return the one span of a name."""
+        [found] = [span for span in self.spans if span.name == name]
+        return found
+
+    def tree(self, *shown: Attribute, order: Order = by_start) -> str:
+        """Draw the spans as indented lines: ``name [STATUS] {attributes} !event``.
+
+        Args:
+            shown: the attributes to show, where a span has them.
+            order: what siblings are ordered by.
+        """
+        below: dict[int, list[ReadableSpan]] = {}
+        spans = sorted(self.spans, key=order)
+        ids = {span.context.span_id for span in spans}
+        for span in spans:
+            parent = span.parent.span_id if span.parent is not None else 0
+            below.setdefault(parent if parent in ids else 0, []).append(span)
+        return "\n".join(_lines(below, 0, 0, shown))
+
+    def points(self, metric: str) -> dict[tuple[tuple[str, Any], ...], float]:
+        """Return the points of a metric: labels to sum (a histogram's sum)."""
+        return {
+            tuple(sorted(point.attributes.items())): getattr(point, "sum", None)
+            if hasattr(point, "sum")
+            else point.value
+            for point in self._points(metric)
+        }
+
+    def total(self, metric: str, **labels: Any) -> float:
+        """Add up the points of a metric that have these labels (``.`` written as ``__``)."""
+        return sum(value for point, value in self.points(metric).items() if _has(point, labels))
+
+    def counts(self, metric: str, label: str) -> dict[Any, int]:
+        """Count the measurements of a histogram by the value of a label."""
+        counts: Counter[Any] = Counter()
+        for point in self._points(metric):
+            counts[point.attributes.get(label)] += point.count
+        return dict(counts)
+
+    def _points(self, metric: str) -> Iterator[Any]:
+        data = self._reader.get_metrics_data()
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                for found in scope.metrics:
+                    if found.name == metric:
+                        yield from found.data.data_points
+
+    @property
+    def events(self) -> list[Any]:
+        """The log records, as they were emitted."""
+        return [log.log_record for log in self._logs.get_finished_logs()]
+
+    def event(self, name: str) -> Any:
+        """Return the one log event of a name."""
+        [found] = [record for record in self.events if record.event_name == name]
+        return found
+
+    def clear(self) -> None:
+        """Forget the spans and log records so far; metrics go on counting."""
+        self._spans.clear()
+        self._logs.clear()
+
+
+def _has(point: tuple[tuple[str, Any], ...], labels: dict[str, Any]) -> bool:
+    known = dict(point)
+    return all(known.get(name.replace("__", ".")) == value for name, value in labels.items())
+
+
+def _lines(
+    below: dict[int, list[ReadableSpan]], parent: int, depth: int, shown: tuple[Attribute, ...]
+) -> Iterator[str]:
+    for span in below.get(parent, ()):
+        known = dict(span.attributes or {})
+        status = span.status.status_code.name
+        values = [f"{one.key}={known[one.key]}" for one in shown if one.key in known]
+        parts = [
+            span.name,
+            f"[{status}]" if status != "UNSET" else "",
+            f"{{{', '.join(values)}}}" if values else "",
+            *(f"!{event.name}" for event in span.events),
+        ]
+        yield "  " * depth + " ".join(part for part in parts if part)
+        yield from _lines(below, span.context.span_id, depth + 1, shown)
+
+
+@contextmanager
+def recording(content: str = "no_content") -> Iterator[Recording]:
+    """Record all operations of a block; afterwards none is recorded any more.
+
+    Raises:
+        AssertionError: one of our hooks failed in the block and nobody cleared ``guard.failures``.
+    """
+    guard.failures.clear()
+    recording = Recording(content)
+    record_with(lambda: recording.recorders)
+    try:
+        yield recording
+    finally:
+        record_with(tuple)
+    failures, known = dict(guard.failures), {}
+    guard.failures.clear()
+    assert failures == known
