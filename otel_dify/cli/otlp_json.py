@@ -118,13 +118,15 @@ def _logs(part: Json) -> Iterator[Log]:
             at_ns = int(record.get("timeUnixNano", 0))
             attributes = _attributes(record)
             event = record.get("eventName") or attributes.get("event.name")
+            # All of Python's logging shares one scope; the logger is an attribute there.
+            source = event or attributes.get("log.logger") or logger
             yield Log(
                 trace_id=(record.get("traceId") or "").lower(),
                 span_id=(record.get("spanId") or "").lower(),
                 at_ns=at_ns or int(record.get("observedTimeUnixNano", 0)),
                 severity=int(record.get("severityNumber", 0)),
                 severity_text=record.get("severityText", ""),
-                source=str(event or logger),
+                source=str(source),
                 body=_value(record.get("body") or {}),
                 attributes=attributes,
                 process=process,

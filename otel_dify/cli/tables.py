@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from otel_dify.cli.traces import Trace
 
 _GAP = "  "
-# Labels that name whose run it was: the same in nearly every row, so they are said once.
-_OWNERS = ("tenant_id", "app_id", "workflow_id")
+# What operators of Dify look for comes before the plumbing.
+_OURS = ("dify.", "gen_ai.")
 # OTLP severity numbers: https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber
 _SEVERITIES = (
     (17, "red", "ERROR"),
@@ -70,38 +71,45 @@ def trace_table(traces: Iterable[Trace], width: int) -> list[str]:
 
 
 def metric_table(moves: Sequence[Move], width: int) -> list[str]:
-    """List what moved: counters by how much, distributions by count, sum, median and 95 %."""
-    owners = {
-        key: values.pop()
-        for key in _OWNERS
-        if len(values := {v for m in moves for k, v in m.attributes if k == key}) == 1
-    }
-    said = "  ".join(f"{key}={plain(value)}" for key, value in owners.items())
-    lines = [f"where a metric has it: {said}"] if owners else []
-    rows = [
-        (
-            plain(m.name),
-            "  ".join(f"{k}={v}" for k, v in m.attributes if k not in owners),
-            _moved(m),
-        )
-        for m in moves
-    ]
+    """List what moved: counters by how much, distributions by count, sum, median and 95 %.
+
+    Attributes that have one value wherever they occur (most have: tenant, app, provider) are said
+    once, above, so that the rows show what tells them apart.
+    """
+    values: dict[str, list[str]] = defaultdict(list)
+    for key, value in (pair for move in moves for pair in move.attributes):
+        values[key].append(value)
+    shared = {k: v[0] for k, v in values.items() if len(v) > 1 and len(set(v)) == 1}
+    said = [f"{key}={value}" for key, value in shared.items()]
+    lines = wrap("where a metric has them: " + "  ".join(said), width) if said else []
+    rows: list[tuple[str, str, str]] = []
+    above = ""
+    for move in sorted(moves, key=lambda m: not m.name.startswith(_OURS)):
+        told_apart = "  ".join(f"{k}={v}" for k, v in move.attributes if k not in shared)
+        rows.append(("" if move.name == above else plain(move.name), told_apart, _moved(move)))
+        above = move.name
     return [*lines, *table(("metric", "attributes", "value"), rows, width, flexible=1)]
 
 
 def _moved(move: Move) -> str:
-    # {token} and the like are annotations of UCUM, not units; 1 is none either.
-    unit = "" if move.unit in {"", "1"} or move.unit.startswith("{") else f" {move.unit}"
     if move.kind != "distribution":
         sign = "+" if move.kind == "sum" and move.value > 0 else ""
-        return f"{sign}{number(move.value)}{unit}"
-    parts = [f"+{move.count}", f"sum {number(move.value)}{unit}"]
-    for name, q in (("p50", 0.5), ("p95", 0.95)):
+        return f"{sign}{_amount(move.value, move.unit)}"
+    parts = [f"+{move.count}", f"sum {_amount(move.value, move.unit)}"]
+    # The sum says it better of a single value.
+    for name, q in (("p50", 0.5), ("p95", 0.95)) if move.count > 1 else ():
         value = move.quantile(q)
         if value is not None:
             over = ">" if value == move.bounds[-1] and move.buckets[-1] else ""
-            parts.append(f"{name} {over}{number(value)}")
+            parts.append(f"{name} {over}{_amount(value, move.unit)}")
     return _GAP.join(parts)
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "s":
+        return duration(round(value * 1e9))
+    # {token} and the like are annotations of UCUM, not units; 1 is none either.
+    return number(value) if unit in {"", "1"} or unit[0] == "{" else f"{number(value)} {unit}"
 
 
 def log_lines(logs: Iterable[Log], numbers: Mapping[Process, int]) -> list[str]:

@@ -81,7 +81,7 @@ def number(value: float) -> str:
     """Write a number without needless digits: whole ones whole, others to 4 significant ones."""
     if math.isfinite(value) and value == int(value) and abs(value) < 10**15:
         return f"{int(value)}"
-    return f"{value:.4g}"
+    return f"{Decimal(f'{value:.4g}'):f}" if abs(value) < 1 else f"{value:.4g}"
 
 
 def price(amount: float, currency: str) -> str:
