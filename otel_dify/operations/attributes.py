@@ -80,6 +80,14 @@ NODE_EXECUTION_ID = _define(
 NODE_ID = _define("dify.node.id", "string", "Node in the graph", inherit=True)
 NODE_TYPE = _define("dify.node.type", "string", "`llm`, `code`, `if-else` and so on", inherit=True)
 REQUEST_ID = _define("dify.request.id", "string", "`X-Request-ID` of the request", inherit=True)
+OPERATION_TYPE = _define(
+    "dify.operation_type",
+    "string",
+    "What it serves: `workflow`, `message`, `generate_name`, `suggested_question`, "
+    "`rule_generate`, `code_generate`, `structured_output`, `instruction_modify`, `qa_document`",
+    inherit=True,
+)
+EXTERNAL_TRACE_ID = _define("dify.external_trace_id", "string", "`X-Trace-Id` of the caller")
 
 # How it ended.
 ERROR_TYPE = _define("error.type", "string", "Kind of the failure; absent where there was none")
@@ -129,6 +137,55 @@ NODE_PROCESS_DATA = _define("dify.node.process_data", "string", "Process data, J
 ITERATION_ID = _define("dify.node.iteration_id", "string", "Iteration node it lies in")
 LOOP_ID = _define("dify.node.loop_id", "string", "Loop node it lies in")
 INDEX = _define("dify.node.index", "int", "Number of the item or pass, from 0")
+
+# Message and agent.
+MESSAGE_STATUS = _define(
+    "dify.message.status", "string", "`succeeded`, `failed`, `stopped` or `paused`"
+)
+MESSAGE_ERROR = _define("dify.message.error", "string", "Why the message failed")
+MESSAGE_FIRST_TOKEN = _define(
+    "dify.message.time_to_first_token", "double", "Seconds to the first token of the answer"
+)
+MESSAGE_INPUTS = _define("dify.message.inputs", "string", "Inputs and query, JSON", content=True)
+AGENT_STRATEGY = _define("dify.agent.strategy", "string", "`function_call` or `cot`")
+AGENT_ROUNDS = _define("dify.agent.rounds", "int", "Rounds of thought")
+AGENT_THOUGHT_ID = _define("dify.agent.thought_id", "string", "Row of the thought")
+AGENT_QUERY = _define("dify.agent.query", "string", "What the agent was asked", content=True)
+
+# Retrieval.
+RETRIEVAL_SOURCE = _define(
+    "dify.retrieval.source", "string", "`knowledge`: all data sets together; `dataset`: one"
+)
+RETRIEVAL_METHOD = _define(
+    "dify.retrieval.method",
+    "string",
+    "Of a data set its search method, of a search `keyword`, `vector` or `full_text`",
+)
+RETRIEVAL_TOP_K = _define("dify.retrieval.top_k", "int", "Documents asked for")
+RETRIEVAL_QUERY = _define("dify.retrieval.query", "string", "What was searched", content=True)
+DATASET_ID = _define("dify.dataset.id", "string", "Data set")
+DATASET_IDS = _define("dify.dataset.ids", "string[]", "Data sets")
+RERANK_PROVIDER = _define(
+    "dify.retrieval.rerank_provider", "string", "Provider of the rerank model"
+)
+RERANK_MODEL = _define("dify.retrieval.rerank_model", "string", "Rerank model")
+DOCUMENT_COUNT = _define("dify.retrieval.document_count", "int", "Documents found")
+TOP_SCORE = _define("dify.retrieval.top_score", "double", "Best score of a document")
+RETRIEVAL_STATUS = _define("dify.retrieval.status", "string", "`succeeded` or `failed`")
+DOCUMENTS = _define("dify.dataset.documents", "string", "Documents found, JSON", content=True)
+
+# Moderation and generation.
+MODERATION_TYPE = _define("dify.moderation.type", "string", "`input` or `output`")
+MODERATION_FLAGGED = _define("dify.moderation.flagged", "boolean", "Whether it was flagged")
+MODERATION_ACTION = _define("dify.moderation.action", "string", "What was done about it")
+MODERATION_QUERY = _define("dify.moderation.query", "string", "What was checked", content=True)
+GENERATION_STATUS = _define("dify.prompt_generation.status", "string", "`succeeded` or `failed`")
+GENERATION_INPUT = _define(
+    "dify.prompt_generation.instruction", "string", "What it is made from", content=True
+)
+GENERATION_OUTPUT = _define(
+    "dify.prompt_generation.output", "string", "What was made, JSON", content=True
+)
 
 # Model call.
 OPERATION_NAME = _define(

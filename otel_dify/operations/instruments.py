@@ -99,6 +99,7 @@ _GEN_AI = (
     (a.RESPONSE_MODEL.key, a.RESPONSE_MODEL),
     *_OWNER,
     ("node_type", a.NODE_TYPE),
+    ("operation_type", a.OPERATION_TYPE),
     (a.DIFY_PROVIDER.key, a.DIFY_PROVIDER),
 )
 _FAILURE = (a.ERROR_TYPE.key, a.ERROR_TYPE)
@@ -129,6 +130,29 @@ NODE_RETRY_COUNT = Instrument(
 )
 TOOL_DURATION_METRIC = Instrument(
     "dify.tool.duration", "histogram", "s", "Duration of tool calls", _NODE_BUCKETS
+)
+MESSAGE_DURATION_METRIC = Instrument(
+    "dify.message.duration", "histogram", "s", "Duration of messages", _RUN_BUCKETS
+)
+MESSAGE_FIRST_TOKEN_METRIC = Instrument(
+    "dify.message.time_to_first_token",
+    "histogram",
+    "s",
+    "Time to the first token of messages",
+    _FIRST_CHUNK_BUCKETS,
+)
+GENERATION_DURATION_METRIC = Instrument(
+    "dify.prompt_generation.duration",
+    "histogram",
+    "s",
+    "Duration of what models are asked besides running apps",
+    _NODE_BUCKETS,
+)
+RETRIEVAL_DURATION_METRIC = Instrument(
+    "dify.retrieval.duration", "histogram", "s", "Duration of retrievals", _NODE_BUCKETS
+)
+RETRIEVALS = Instrument(
+    "dify.dataset.retrievals.total", "counter", "{retrieval}", "Retrievals, by data set"
 )
 TOKEN_USAGE = Instrument(
     "gen_ai.client.token.usage",
@@ -181,6 +205,11 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     NODE_DURATION_METRIC,
     NODE_RETRY_COUNT,
     TOOL_DURATION_METRIC,
+    MESSAGE_DURATION_METRIC,
+    MESSAGE_FIRST_TOKEN_METRIC,
+    GENERATION_DURATION_METRIC,
+    RETRIEVAL_DURATION_METRIC,
+    RETRIEVALS,
     TOKEN_USAGE,
     OPERATION_DURATION,
     TIME_TO_FIRST_CHUNK,
@@ -232,6 +261,61 @@ TOOL_REQUESTS = Recording(
 )
 TOOL_ERRORS = Recording(ERRORS, Value.ONE, _TOOL, (("type", "tool"),), When.FAILED)
 TOOL_DURATION = Recording(TOOL_DURATION_METRIC, Value.DURATION, _TOOL)
+
+_MESSAGE = (*_OWNER, *_MODEL)
+MESSAGE_REQUESTS = Recording(
+    REQUESTS,
+    Value.ONE,
+    (*_MESSAGE, ("status", a.MESSAGE_STATUS), _INVOKED, ("mode", a.APP_MODE)),
+    (("type", "message"),),
+)
+MESSAGE_ERRORS = Recording(ERRORS, Value.ONE, _MESSAGE, (("type", "message"),), When.FAILED)
+MESSAGE_DURATION = Recording(
+    MESSAGE_DURATION_METRIC, Value.DURATION, (*_MESSAGE, ("stream", a.STREAM))
+)
+MESSAGE_FIRST_TOKEN = Recording(MESSAGE_FIRST_TOKEN_METRIC, a.MESSAGE_FIRST_TOKEN, _MESSAGE)
+
+_DATASET = (
+    *_OWNER,
+    ("source", a.RETRIEVAL_SOURCE),
+    ("dataset_id", a.DATASET_ID),
+    ("method", a.RETRIEVAL_METHOD),
+    ("rerank_model_provider", a.RERANK_PROVIDER),
+    ("rerank_model", a.RERANK_MODEL),
+)
+RETRIEVAL_REQUESTS = Recording(
+    REQUESTS,
+    Value.ONE,
+    (*_OWNER, ("source", a.RETRIEVAL_SOURCE), ("status", a.RETRIEVAL_STATUS)),
+    (("type", "dataset_retrieval"),),
+)
+RETRIEVAL_ERRORS = Recording(
+    ERRORS,
+    Value.ONE,
+    (*_OWNER, ("source", a.RETRIEVAL_SOURCE)),
+    (("type", "dataset_retrieval"),),
+    When.FAILED,
+)
+DATASET_RETRIEVALS = Recording(RETRIEVALS, Value.ONE, _DATASET)
+RETRIEVAL_DURATION = Recording(RETRIEVAL_DURATION_METRIC, Value.DURATION, _DATASET)
+
+MODERATION_REQUESTS = Recording(
+    REQUESTS,
+    Value.ONE,
+    (*_OWNER, ("moderation_type", a.MODERATION_TYPE), ("flagged", a.MODERATION_FLAGGED)),
+    (("type", "moderation"),),
+)
+_GENERATION = (*_OWNER, ("operation_type", a.OPERATION_TYPE))
+GENERATION_REQUESTS = Recording(
+    REQUESTS,
+    Value.ONE,
+    (*_GENERATION, ("status", a.GENERATION_STATUS)),
+    (("type", "prompt_generation"),),
+)
+GENERATION_ERRORS = Recording(
+    ERRORS, Value.ONE, _GENERATION, (("type", "prompt_generation"),), When.FAILED
+)
+GENERATION_DURATION = Recording(GENERATION_DURATION_METRIC, Value.DURATION, _GENERATION)
 
 HTTP_SERVER_DURATION = Recording(
     SERVER_DURATION,

@@ -80,9 +80,9 @@ class _Layer:
         self.observer.node_started(node, self.observer.operation)
 
     @never_raises("otel_dify.sources.graphon_engine node end")
-    def on_node_run_end(self, node: Any, *_: Any) -> None:
-        """End a node."""
-        self.observer.node_ended(node)
+    def on_node_run_end(self, node: Any, _error: Any, result: Any = None) -> None:
+        """End an attempt of a node."""
+        self.observer.node_ended(node, result)
 
 
 def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) -> None:
@@ -137,9 +137,8 @@ def _find(observer: RunObserver | None, root_node_id: str) -> NodeExecution | No
     return next(
         (
             execution
-            for execution in observer.nodes.values()
-            if not execution.operation.end_ns
-            and getattr(execution.node.node_data, "start_node_id", None) == root_node_id
+            for execution in observer.open_nodes()
+            if getattr(execution.node.node_data, "start_node_id", None) == root_node_id
         ),
         None,
     )

@@ -7,12 +7,14 @@ which every frame has its own. An item ends when the last of its nodes has.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry import context as context_api
 from wrapt import wrap_function_wrapper
@@ -54,13 +56,11 @@ class _Frame:
 
     Attributes:
         operation: its operation.
-        state: runtime state of the frame, kept so that its identity is not used again.
         ended_ns: when the last of its nodes ended.
     """
 
-    def __init__(self, operation: Operation, state: Any) -> None:
+    def __init__(self, operation: Operation) -> None:
         self.operation = operation
-        self.state = state
         self.ended_ns = 0
 
     def end(self) -> None:
@@ -73,8 +73,9 @@ class _Layer:
 
     def __init__(self, observer: RunObserver) -> None:
         self._observer = observer
-        self._frames: dict[int, _Frame] = {}
-        # Frames by execution of their container.
+        self._lock = threading.Lock()
+        # Frames by the runtime state of their nodes, and by execution of their container.
+        self._frames: WeakKeyDictionary[Any, _Frame] = WeakKeyDictionary()
         self._inside: dict[str, list[_Frame]] = {}
 
     def initialize(self, *_: Any, **__: Any) -> None:
@@ -89,27 +90,27 @@ class _Layer:
     def on_event(self, event: Any) -> None:
         """Take an event."""
         if not hasattr(event, "node_id"):
-            if type(event).__name__ != "GraphRunStartedEvent":
-                self._end_frames()
             self._observer.graph_event(event)
             return
+        known = self._observer.find(event.id)
         self._observer.node_event(event)
-        known = self._observer.nodes.get(event.id)
         if known is not None and known.done:
-            for frame in self._inside.pop(event.id, ()):
-                frame.end()
-            failed = known.operation.get(a.NODE_STATUS) == "failed"
-            frame_of_node = self._frames.get(id(known.node.runtime_state))
-            if failed and frame_of_node is not None:
-                operation = known.operation
-                frame_of_node.operation.fail(
-                    str(operation.get(a.ERROR_MESSAGE)), str(operation.get(a.ERROR_TYPE))
-                )
+            for inner in self._inside.pop(event.id, ()):
+                inner.end()
+            frame = self._frames.get(known.node.runtime_state)
+            if frame is not None:
+                frame.ended_ns = time.time_ns()
+                if known.operation.get(a.NODE_STATUS) == "failed":
+                    kind = str(known.operation.get(a.ERROR_TYPE))
+                    frame.operation.fail(event.error, kind)
 
     @never_raises("otel_dify.sources.graphon_frames end")
     def on_graph_end(self, error: BaseException | None) -> None:
-        """End the run."""
-        self._end_frames()
+        """End the run and before it every frame that is still open."""
+        for frames in self._inside.values():
+            for frame in frames:
+                frame.end()
+        self._inside.clear()
         self._observer.graph_ended(error)
 
     def node_run_context(
@@ -117,31 +118,32 @@ class _Layer:
     ) -> AbstractContextManager[None]:
         """Take note of the container a node lies in; its context is set by ``observe_nodes``."""
         with guarded("otel_dify.sources.graphon_frames frame"):
-            if parent_execution_id is not None and id(node.runtime_state) not in self._frames:
-                container = self._observer.nodes.get(parent_execution_id)
-                if container is not None:
-                    self._open(container, parent_execution_id, node.runtime_state)
+            container = self._observer.find(parent_execution_id or "")
+            if container is not None:
+                with self._lock:
+                    if node.runtime_state not in self._frames:
+                        self._frames[node.runtime_state] = self._open(container, node.runtime_state)
         return nullcontext()
 
     @never_raises("otel_dify.sources.graphon_frames node start")
     def on_node_run_start(self, node: Any) -> None:
         """Start a node in its frame."""
-        frame = self._frames.get(id(node.runtime_state))
+        frame = self._frames.get(node.runtime_state)
         parent = self._observer.operation if frame is None else frame.operation
         self._observer.node_started(node, parent)
 
     @never_raises("otel_dify.sources.graphon_frames node end")
-    def on_node_run_end(self, node: Any, *_: Any) -> None:
-        """End a node."""
-        frame = self._frames.get(id(node.runtime_state))
+    def on_node_run_end(self, node: Any, _error: Any, result: Any = None) -> None:
+        """End an attempt of a node."""
+        frame = self._frames.get(node.runtime_state)
         if frame is not None:
             frame.ended_ns = time.time_ns()
-        self._observer.node_ended(node)
+        self._observer.node_ended(node, result)
 
-    def _open(self, container: NodeExecution, execution_id: str, state: Any) -> None:
+    def _open(self, container: NodeExecution, state: Any) -> _Frame:
         """Start an item or pass; a pass ends the one before."""
         identity = container.node.id
-        frames = self._inside.setdefault(execution_id, [])
+        frames = self._inside.setdefault(container.node.execution_id, [])
         if node_type(container.node) == "iteration":
             index = state.variable_pool.get((identity, "index"))
             known: dict[a.Attribute, object] = {
@@ -154,12 +156,5 @@ class _Layer:
                 frame.end()
             known = {a.LOOP_ID: identity, a.INDEX: len(frames)}
             kind = PASS
-        frame = _Frame(start(kind, known, parent=container.operation.context), state)
-        frames.append(frame)
-        self._frames[id(state)] = frame
-
-    def _end_frames(self) -> None:
-        for frames in self._inside.values():
-            for frame in frames:
-                frame.end()
-        self._inside.clear()
+        frames.append(_Frame(start(kind, known, parent=container.operation.context)))
+        return frames[-1]

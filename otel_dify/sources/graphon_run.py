@@ -7,18 +7,20 @@ by the names of their classes, which are the same in every version.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator, Mapping
 from types import ModuleType
 from typing import Any
 
+from opentelemetry import trace
 from opentelemetry.context import Context
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import NODE, Kind
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.kinds import NODE, RUN, Kind
+from otel_dify.operations.operation import Operation, current, start
 
 # Entry points of iterations and loops: neither does anything, and Dify records neither.
 _MARKERS = frozenset({"iteration-start", "loop-start"})
@@ -41,50 +43,111 @@ _SLOT = "_otel_dify_operation"
 
 
 class NodeExecution:
-    """One execution of a node, all its attempts together.
+    """One execution of a node, all its attempts together, while it is open.
 
     Attributes:
         operation: its operation.
         node: the engine's node.
+        inside: it lies in an iteration or loop of the same engine.
         running: attempts under way; one may start before the last has been reported as ended.
         ended_ns: when the last attempt ended.
         done: the engine has decided on its outcome.
         passes: passes of a loop begun so far.
+        usage: what its attempts used.
     """
 
-    def __init__(self, operation: Operation, node: Any) -> None:
+    def __init__(self, operation: Operation, node: Any, *, inside: bool) -> None:
         self.operation = operation
         self.node = node
+        self.inside = inside
         self.running = 0
         self.ended_ns = 0
         self.done = False
         self.passes = 0
+        self.usage = _Usage()
+
+
+class _Usage:
+    """Tokens and price, added up as Dify's engine adds them: failed attempts count as well."""
+
+    def __init__(self) -> None:
+        self.total = self.input = self.output = 0
+        self.price = 0.0
+        self.currency = ""
+
+    def take(self, usage: Any) -> None:
+        """Add what one attempt of a node used; a container's includes what lies in it."""
+        if usage.total_tokens:
+            self.total += usage.total_tokens
+            self.input += usage.prompt_tokens
+            self.output += usage.completion_tokens
+            self.price += float(usage.total_price)
+            self.currency = usage.currency
+
+    def add(self, other: _Usage) -> None:
+        """Add what a node used."""
+        self.total += other.total
+        self.input += other.input
+        self.output += other.output
+        self.price += other.price
+        self.currency = other.currency or self.currency
+
+    def write(self, operation: Operation) -> None:
+        """Set the sums on an operation, if there are any."""
+        if self.total:
+            operation.set(a.TOTAL_TOKENS, self.total)
+            operation.set(a.INPUT_TOKENS_BELOW, self.input)
+            operation.set(a.OUTPUT_TOKENS_BELOW, self.output)
+            operation.set(a.TOTAL_PRICE, self.price)
+            operation.set(a.CURRENCY, self.currency)
 
 
 class RunObserver:
     """Observes one engine: a run, or (up to 0.7) one item or pass.
 
+    Hooks come from the engine's threads: graph hooks from whoever consumes the run, node starts
+    and ends from workers, events from a dispatcher, which may be ahead of or behind the workers.
+
     Args:
         kind: what the engine runs.
         known: attributes of that operation.
-        context: context to start it in where it is started in none.
+        context: context to start it in; a run prefers the one that it is started in.
     """
 
-    def __init__(
-        self, kind: Kind, known: Mapping[a.Attribute, object], context: Context | None
-    ) -> None:
-        self.nodes: dict[str, NodeExecution] = {}
+    def __init__(self, kind: Kind, known: Mapping[a.Attribute, object], context: Context) -> None:
+        self.operation: Operation | None = None
         self._kind = kind
         self._known = known
         self._context = context
-        self.operation: Operation | None = None
+        self._lock = threading.Lock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._nodes: dict[str, NodeExecution] = {}
+        self._usage = _Usage()
+        # Message and type of what made nodes fail.
+        self._failures: list[tuple[str, str]] = []
+        self._status = ""
+        self._ended_ns = 0
+
+    def open_nodes(self) -> list[NodeExecution]:
+        """Return the executions that have not ended."""
+        with self._lock:
+            return list(self._nodes.values())
+
+    def find(self, execution_id: str) -> NodeExecution | None:
+        """Return an execution that has not ended."""
+        return self._nodes.get(execution_id)
 
     def graph_started(self) -> None:
-        """Start the run, or go on with it in a second engine."""
-        self.operation = start(self._kind, self._known, parent=self._context)
+        """Start the run, or go on with it."""
+        self._reset()
+        here = current() is not None or trace.get_current_span().get_span_context().is_valid
+        parent = None if self._kind is RUN and here else self._context
+        self.operation = start(self._kind, self._known, parent=parent)
 
     def graph_event(self, event: Any) -> None:
-        """Take what an event about the whole graph tells; the last one ends the run."""
+        """Take what an event about the whole graph tells."""
         operation, name = self.operation, type(event).__name__
         if operation is None:
             return
@@ -96,91 +159,74 @@ class RunObserver:
         status = _RUN_STATUS.get(name)
         if status is None:
             return
-        if operation.kind.status is a.RUN_STATUS:
-            operation.set(a.RUN_STATUS, status)
+        self._status, self._ended_ns = status, time.time_ns()
+        if self._kind is RUN:
             operation.set(a.EXCEPTIONS_COUNT, getattr(event, "exceptions_count", 0) or None)
             operation.set(a.RUN_OUTPUTS, getattr(event, "outputs", None))
         if status == "failed":
             self._fail(operation, event.error)
-        self._end(status)
 
     def graph_ended(self, error: BaseException | None) -> None:
-        """End what no event has ended: the engine is torn down."""
+        """End the run and before it every node that is still open: the workers have stopped."""
         operation = self.operation
-        if operation is not None and not operation.end_ns:
-            if error is not None:
-                self._fail(operation, str(error), type(error).__name__)
-            self._end("failed" if error is not None else "stopped")
+        if operation is None:
+            return
+        if not self._status and error is not None:
+            self._fail(operation, str(error), type(error).__name__)
+        status = self._status or ("stopped" if error is None else "failed")
+        for known in self.open_nodes():
+            if not known.done:
+                known.operation.set(a.NODE_STATUS, "paused" if status == "paused" else "stopped")
+            self._close(known)
+        if self._kind is RUN:
+            operation.set(a.RUN_STATUS, status)
+            self._usage.write(operation)
+        operation.end(self._ended_ns or None)
+        self._reset()
 
     def _fail(self, operation: Operation, error: str, error_type: str = "") -> None:
         """Mark the run as failed, with the type of the node's failure that caused it."""
-        cause = next(
-            (
-                execution.operation
-                for execution in self.nodes.values()
-                if execution.operation.failed
-                and execution.operation.get(a.NODE_STATUS) == "failed"
-                and str(execution.operation.get(a.ERROR_MESSAGE)) in error
-            ),
-            None,
-        )
-        known = str(cause.get(a.ERROR_TYPE)) if cause is not None else error_type
-        operation.fail(error, known or "WorkflowError")
-        if operation.kind.status is a.RUN_STATUS:
+        types = (kind for message, kind in self._failures if message in error)
+        operation.fail(error, next(types, error_type or "WorkflowError"))
+        if self._kind is RUN:
             operation.set(a.RUN_ERROR, error)
-
-    def _end(self, status: str) -> None:
-        """End the run and before it every node that is still open."""
-        for execution in self.nodes.values():
-            if not execution.operation.end_ns:
-                execution.operation.set(
-                    a.NODE_STATUS, "paused" if status == "paused" else "stopped"
-                )
-                execution.operation.end(execution.ended_ns or None)
-        if self.operation is not None:
-            if self.operation.kind.status is a.RUN_STATUS:
-                self.operation.set(a.RUN_STATUS, status)
-                self._add_up(self.operation)
-            self.operation.end()
-
-    def _add_up(self, operation: Operation) -> None:
-        """Sum what the nodes of the run used; a container's usage includes its children's."""
-        executions = [execution.operation for execution in self.nodes.values()]
-        for attribute in (a.TOTAL_TOKENS, a.INPUT_TOKENS_BELOW, a.OUTPUT_TOKENS_BELOW):
-            values = [node.get(attribute) for node in executions if not _inside(node)]
-            total = sum(value for value in values if isinstance(value, int))
-            operation.set(attribute, total or None)
-        prices = [node.get(a.TOTAL_PRICE) for node in executions if not _inside(node)]
-        price = sum(value for value in prices if isinstance(value, float))
-        if price:
-            operation.set(a.TOTAL_PRICE, price)
-            operation.set(a.CURRENCY, next(c for node in executions if (c := node.get(a.CURRENCY))))
 
     def node_started(self, node: Any, parent: Operation | None) -> None:
         """Start the operation of a node, or take note of another attempt."""
         if node_type(node) in _MARKERS or parent is None:
             return
-        known = self.nodes.get(node.execution_id)
+        known = self.find(node.execution_id)
         if known is None:
-            known = NodeExecution(start(NODE, describe(node), parent=parent.context), node)
-            if parent is not self.operation:
-                for attribute in (a.ITERATION_ID, a.LOOP_ID, a.INDEX):
-                    known.operation.set(attribute, parent.get(attribute))
-            self.nodes[node.execution_id] = known
-        known.running += 1
+            operation = start(NODE, describe(node), parent=parent.context)
+            inside = parent is not self.operation
+            for attribute in (a.ITERATION_ID, a.LOOP_ID, a.INDEX):
+                operation.set(attribute, parent.get(attribute))
+            known = NodeExecution(operation, node, inside=inside)
+        with self._lock:
+            self._nodes[node.execution_id] = known
+            known.running += 1
         setattr(node, _SLOT, known.operation)
 
-    def node_ended(self, node: Any) -> None:
-        """Take note that an attempt of a node has ended."""
-        known = self.nodes.get(node.execution_id)
-        if known is not None:
+    def node_ended(self, node: Any, result: Any) -> None:
+        """Take note that an attempt of a node has ended.
+
+        Args:
+            node: the engine's node.
+            result: the attempt's last event; none where the engine itself failed.
+        """
+        known = self.find(node.execution_id)
+        if known is None:
+            return
+        if result is not None and result.id == node.execution_id:
+            known.usage.take(result.node_run_result.llm_usage)
+        with self._lock:
             known.running -= 1
             known.ended_ns = time.time_ns()
-            self._finish(known)
+        self._finish(known)
 
     def node_event(self, event: Any) -> None:
         """Take what an event about a node tells; events of other engines' nodes are not known."""
-        known = self.nodes.get(event.id)
+        known = self.find(event.id)
         if known is None:
             return
         name = type(event).__name__
@@ -192,24 +238,36 @@ class RunObserver:
             )
             return
         status = _NODE_STATUS.get(name)
-        if status is None or known.done:
+        if status is None:
             return
-        known.done = True
+        result = event.node_run_result
         operation.set(a.NODE_STATUS, status)
-        _take_result(operation, event.node_run_result)
+        operation.set(a.NODE_INPUTS, result.inputs or None)
+        operation.set(a.NODE_OUTPUTS, result.outputs or None)
+        operation.set(a.NODE_PROCESS_DATA, result.process_data or None)
         if status in {"failed", "exception"}:
-            operation.fail(event.error, event.node_run_result.error_type)
+            # Where the engine recovers it hands the type on as an output.
+            kind = result.error_type or (result.outputs or {}).get("error_type") or ""
+            operation.fail(event.error, str(kind))
             operation.set(a.NODE_ERROR, event.error)
+            if status == "failed":
+                self._failures.append((event.error, str(operation.get(a.ERROR_TYPE))))
+        known.done = True
         self._finish(known)
 
     def _finish(self, known: NodeExecution) -> None:
         if known.done and known.running <= 0:
-            known.operation.end(known.ended_ns or None)
+            self._close(known)
 
-
-def _inside(node: Operation) -> bool:
-    """Tell whether a node lies in an iteration or loop of the same engine."""
-    return node.get(a.INDEX) is not None
+    def _close(self, known: NodeExecution) -> None:
+        """End a node, once: worker and dispatcher may find at the same time that it has ended."""
+        with self._lock:
+            if self._nodes.pop(known.node.execution_id, None) is None:
+                return
+            if not known.inside:
+                self._usage.add(known.usage)
+        known.usage.write(known.operation)
+        known.operation.end(known.ended_ns or None)
 
 
 def node_type(node: Any) -> str:
@@ -233,20 +291,6 @@ def describe(node: Any) -> dict[a.Attribute, object]:
     }
 
 
-def _take_result(operation: Operation, result: Any) -> None:
-    """Take content and usage from the result of a node."""
-    operation.set(a.NODE_INPUTS, result.inputs or None)
-    operation.set(a.NODE_OUTPUTS, result.outputs or None)
-    operation.set(a.NODE_PROCESS_DATA, result.process_data or None)
-    usage = result.llm_usage
-    if usage.total_tokens:
-        operation.set(a.TOTAL_TOKENS, usage.total_tokens)
-        operation.set(a.INPUT_TOKENS_BELOW, usage.prompt_tokens)
-        operation.set(a.OUTPUT_TOKENS_BELOW, usage.completion_tokens)
-        operation.set(a.TOTAL_PRICE, float(usage.total_price))
-        operation.set(a.CURRENCY, usage.currency)
-
-
 def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Attribute, object]:
     """Collect what a run is: from the system variables, and from the context Dify passes along.
 
@@ -261,6 +305,7 @@ def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Att
         return None if variable is None else variable.value
 
     return {
+        a.OPERATION_TYPE: "workflow",
         a.WORKFLOW_ID: workflow_id,
         a.RUN_ID: system("workflow_run_id"),
         a.TENANT_ID: dify.get("tenant_id"),

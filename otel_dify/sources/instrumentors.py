@@ -50,6 +50,30 @@ class Models(_Source):
     name = "dify_models"
 
 
+class Messages(_Source):
+    """Messages, agents, and what Dify enqueues for streams."""
+
+    name = "dify_messages"
+
+
+class Retrieval(_Source):
+    """Retrieval from data sets."""
+
+    name = "dify_retrieval"
+
+
+class Helpers(_Source):
+    """What Dify asks models besides running apps, and moderation."""
+
+    name = "dify_helpers"
+
+
+class Threads(_Source):
+    """Context across the threads that Dify starts."""
+
+    name = "dify_threads"
+
+
 class Tools(_Source):
     """Calls of tools."""
 

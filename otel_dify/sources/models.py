@@ -86,6 +86,8 @@ def _request(
         a.DIFY_PROVIDER: provider,
         a.PROVIDER: provider_name(provider),
         a.REQUEST_MODEL: name,
+        # Where no app is above: Dify's runtime of models knows whose call it is.
+        a.TENANT_ID: getattr(model.model_runtime, "tenant_id", None),
     }
     if operation_name == "chat":
         given = kwargs.get("model_parameters", args[3] if len(args) > 3 else None)  # noqa: PLR2004 - position in invoke()

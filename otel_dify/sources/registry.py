@@ -16,6 +16,7 @@ from typing import Any
 from wrapt import register_post_import_hook
 
 from otel_dify.guard import guarded
+from otel_dify.sources import carry, dify_helpers, dify_messages, dify_retrieval, dify_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ SOURCES: tuple[Source, ...] = (
     Source("dify_graphon", ("graphon.engine.engine",), "graphon_frames"),
     Source("dify_models", _MODELS, "models"),
     Source("dify_tools", ("graphon.nodes.tool.tool_node",), "tools"),
+    Source("dify_messages", dify_messages.WATCHES, "dify_messages"),
+    Source("dify_retrieval", dify_retrieval.WATCHES, "dify_retrieval"),
+    Source("dify_tools", dify_tools.WATCHES, "dify_tools"),
+    Source("dify_helpers", dify_helpers.WATCHES, "dify_helpers"),
+    # After the calls of the same methods, so that those run in the context that is carried.
+    Source("dify_threads", tuple(carry.METHODS), "carry"),
     Source("flask", ("flask",), "flask"),
     # Not `celery`: that is imported before its command line has asked gevent to patch.
     Source("celery", ("celery.app.base",), "celery"),

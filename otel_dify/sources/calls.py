@@ -1,0 +1,117 @@
+"""Calls of one function as operations: what most sources of Dify's own code are made of."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from wrapt import wrap_function_wrapper
+
+from otel_dify.guard import failed, guarded, say_once
+from otel_dify.operations.attributes import Attribute
+from otel_dify.operations.kinds import Kind
+from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.streams import observed
+
+type Arguments = Mapping[str, Any]
+type Describe = Callable[[Arguments], Mapping[Attribute, object]]
+type Conclude = Callable[[Operation, Any, Arguments], None]
+
+
+def _nothing(_operation: Operation, _result: Any, _given: Arguments) -> None:
+    """Take nothing from a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of Dify whose calls are operations.
+
+    Attributes:
+        function: its qualified name in its module.
+        kind: kind of the operation.
+        describe: attributes from the arguments by name, ``self`` among them. Names that a version
+            of Dify adds or drops do no harm: it reads those that it knows.
+        conclude: completes the operation from the result.
+    """
+
+    function: str
+    kind: Kind
+    describe: Describe
+    conclude: Conclude = _nothing
+
+
+def attach_calls(module: ModuleType, *calls: Call) -> None:
+    """Attach to functions of a module; one that this version of Dify lacks is named once."""
+    for call in calls:
+        if not _has(module, call.function):
+            say_once(
+                f"{module.__name__}.{call.function} is not there in this version of Dify: "
+                f"operations of kind '{call.kind.name}' that it makes are not seen"
+            )
+            continue
+        wrap_function_wrapper(module, call.function, _around(call, module.__name__))
+
+
+def _has(module: ModuleType, function: str) -> bool:
+    found: Any = module
+    for name in function.split("."):
+        found = getattr(found, name, None)
+    return found is not None
+
+
+def _around(call: Call, module: str) -> Callable[..., Any]:
+    place = f"{module}.{call.function}"
+    names: inspect.Signature | None = None
+
+    def run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        nonlocal names
+        try:
+            if names is None:
+                names = inspect.signature(wrapped)
+            given = {"self": instance, **names.bind_partial(*args, **kwargs).arguments}
+            operation = start(call.kind, call.describe(given))
+        except Exception as error:  # noqa: BLE001 - the call must go on without its operation
+            failed(f"{place} start", error)
+            return wrapped(*args, **kwargs)
+        return observe(operation, place, wrapped, args, kwargs, given, call.conclude)
+
+    return run
+
+
+def observe(  # noqa: PLR0917 - all of them are the call
+    operation: Operation,
+    place: str,
+    wrapped: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    given: Arguments,
+    conclude: Conclude = _nothing,
+) -> Any:
+    """Call a function as an operation, which ends with the last piece of a streamed result."""
+    try:
+        with operation.active():
+            result = wrapped(*args, **kwargs)
+    except BaseException as error:
+        with guarded(f"{place} failure"):
+            operation.fail(error)
+            operation.end()
+        raise
+    with guarded(f"{place} result"):
+        conclude(operation, result, given)
+    if isinstance(result, Generator):
+        return observed(result, operation, _unseen)
+    with guarded(f"{place} end"):
+        operation.end()
+    return result
+
+
+def _unseen(_piece: Any) -> None:
+    """See nothing of a piece."""
+
+
+def plain(value: Any) -> Any:
+    """Return the value of an enumeration, and anything else as it is."""
+    return getattr(value, "value", value)

@@ -1,0 +1,85 @@
+"""Context across threads: what Dify starts in a bare thread stays in the trace that started it.
+
+Threads, timers and pools begin without any context. Dify hands them bound methods, which it looks
+up in the thread that starts them (``target=self._retriever``). So the method is replaced by a
+descriptor: looking it up takes the current context along, and calling it runs there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+
+from otel_dify.guard import say_once
+
+# Module to methods that it hands to threads.
+METHODS: dict[str, tuple[str, ...]] = {
+    "core.rag.retrieval.dataset_retrieval": (
+        "DatasetRetrieval._multiple_retrieve_thread",
+        "DatasetRetrieval._retriever",
+        "DatasetRetrieval._on_retrieval_end",
+    ),
+    "core.rag.datasource.retrieval_service": (
+        "RetrievalService._retrieve",
+        "RetrievalService.keyword_search",
+        "RetrievalService.embedding_search",
+        "RetrievalService.full_text_index_search",
+    ),
+    "core.tools.utils.dataset_retriever.dataset_multi_retriever_tool": (
+        "DatasetMultiRetrieverTool._retriever",
+    ),
+    "core.app.task_pipeline.message_cycle_manager": (
+        "MessageCycleManager._generate_conversation_name_worker",
+    ),
+    "core.moderation.output_moderation": ("OutputModeration.worker",),
+    "core.base.tts.app_generator_tts_publisher": ("AppGeneratorTTSPublisher._runtime",),
+    "core.indexing_runner": (
+        "IndexingRunner._process_chunk",
+        "IndexingRunner._process_keyword_index",
+    ),
+}
+
+
+def attach(module: ModuleType) -> None:
+    """Replace the methods of a module that it hands to threads."""
+    for name in METHODS[module.__name__]:
+        owner, _, method = name.partition(".")
+        found = getattr(module, owner, None)
+        if found is None or method not in vars(found):
+            say_once(
+                f"{module.__name__}.{name} is not there in this version of Dify: what it runs in a "
+                "thread of its own may be a trace of its own"
+            )
+            continue
+        setattr(found, method, _Carried(vars(found)[method]))
+
+
+class _Carried:
+    """A method that takes the context of where it is looked up to where it is called."""
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        bound = self._method.__get__(instance, owner)
+        here = context_api.get_current()
+        return in_context(bound, here) if here else bound
+
+
+def in_context[**P, R](function: Callable[P, R], context: Context) -> Callable[P, R]:
+    """Return ``function`` as one that runs in ``context``, whatever thread calls it."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        token = context_api.attach(context)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            context_api.detach(token)
+
+    return run

@@ -1,0 +1,165 @@
+"""Messages of chat, completion, agent and chatflow apps, and what Dify enqueues for streams.
+
+A message is made by the app's runner, in a thread of its own; what it publishes to the queue of
+the request tells when the first token came, how it ended and why it failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from opentelemetry import context as context_api
+from wrapt import wrap_function_wrapper
+
+from otel_dify.guard import guarded, never_raises
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import AGENT, MESSAGE
+from otel_dify.operations.operation import Operation, current
+from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
+from otel_dify.sources.carry import in_context
+
+_RUNNERS = {
+    "core.app.apps.chat.app_runner": "ChatAppRunner.run",
+    "core.app.apps.completion.app_runner": "CompletionAppRunner.run",
+    "core.app.apps.agent_chat.app_runner": "AgentChatAppRunner.run",
+    "core.app.apps.advanced_chat.app_runner": "AdvancedChatAppRunner.run",
+}
+_AGENTS = {
+    "core.agent.fc_agent_runner": ("FunctionCallAgentRunner.run", "function_call"),
+    "core.agent.cot_agent_runner": ("CotAgentRunner.run", "cot"),
+}
+_QUEUE = "core.app.apps.base_app_queue_manager"
+_SERVICE = "services.app_generate_service"
+_THOUGHTS = "core.agent.base_agent_runner"
+
+WATCHES = (*_RUNNERS, *_AGENTS, _QUEUE, _SERVICE, _THOUGHTS)
+
+_FIRST_TOKEN = frozenset({"QueueLLMChunkEvent", "QueueTextChunkEvent", "QueueAgentMessageEvent"})
+
+
+def attach(module: ModuleType) -> None:
+    """Attach to one of the modules that it watches."""
+    name = module.__name__
+    if name in _RUNNERS:
+        attach_calls(module, Call(_RUNNERS[name], MESSAGE, _describe))
+    elif name in _AGENTS:
+        function, strategy = _AGENTS[name]
+        attach_calls(module, Call(function, AGENT, lambda given: _agent(given, strategy)))
+    elif name == _QUEUE:
+        wrap_function_wrapper(module, "AppQueueManager.publish", _on_publish)
+    elif name == _THOUGHTS:
+        wrap_function_wrapper(module, "BaseAgentRunner.create_agent_thought", _on_thought)
+    else:
+        wrap_function_wrapper(
+            module, "AppGenerateService._build_streaming_task_on_subscribe", _on_enqueue
+        )
+
+
+def _describe(given: Arguments) -> Mapping[a.Attribute, object]:
+    """Collect what a message is, from a runner's arguments or from the runner itself."""
+    runner = given["self"]
+
+    def find(name: str) -> Any:
+        return given.get(name, getattr(runner, name, None))
+
+    entity, message, conversation = (
+        find(name) for name in ("application_generate_entity", "message", "conversation")
+    )
+    config = entity.app_config
+    model = getattr(entity, "model_conf", None)
+    return {
+        a.TENANT_ID: config.tenant_id,
+        a.APP_ID: config.app_id,
+        a.APP_MODE: plain(config.app_mode),
+        a.INVOKE_FROM: plain(entity.invoke_from),
+        a.USER_ID: entity.user_id,
+        a.CONVERSATION_ID: getattr(conversation, "id", None),
+        a.MESSAGE_ID: getattr(message, "id", None),
+        a.OPERATION_TYPE: "message",
+        a.STREAM: bool(entity.stream),
+        a.DIFY_PROVIDER: getattr(model, "provider", None),
+        a.REQUEST_MODEL: getattr(model, "model", None),
+        a.SESSION_ID: (entity.extras or {}).get("trace_session_id"),
+        a.MESSAGE_INPUTS: {"inputs": entity.inputs, "query": getattr(entity, "query", None)},
+    }
+
+
+def _agent(given: Arguments, strategy: str) -> Mapping[a.Attribute, object]:
+    runner = given["self"]
+    return {
+        a.OPERATION_NAME: "invoke_agent",
+        a.AGENT_STRATEGY: strategy,
+        a.REQUEST_MODEL: runner.model_config.model,
+        a.DIFY_PROVIDER: runner.model_config.provider,
+        a.AGENT_QUERY: given.get("query"),
+    }
+
+
+def _message() -> Operation | None:
+    """Return the message that this thread is making."""
+    operation = current()
+    while operation is not None and operation.kind is not MESSAGE:
+        operation = operation.parent
+    return operation
+
+
+def _on_publish(wrapped: Callable[..., Any], _manager: Any, args: Any, kwargs: Any) -> Any:
+    with guarded("otel_dify.sources.dify_messages publish"):
+        _see(args[0] if args else kwargs["event"])
+    return wrapped(*args, **kwargs)
+
+
+def _see(event: Any) -> None:
+    """Take what an event to the queue of a request tells about the message."""
+    name = type(event).__name__
+    if name in _FIRST_TOKEN:
+        message = _message()
+        if message is not None and message.get(a.MESSAGE_FIRST_TOKEN) is None:
+            seconds = (time.time_ns() - message.start_ns) / 1e9
+            message.set(a.MESSAGE_FIRST_TOKEN, seconds)
+    elif name in {"QueueErrorEvent", "QueueWorkflowFailedEvent"}:
+        message = _message()
+        if message is not None:
+            message.fail(event.error, "" if name == "QueueErrorEvent" else "WorkflowError")
+            message.set(a.MESSAGE_ERROR, str(event.error))
+    elif name == "QueueStopEvent":
+        message = _message()
+        if message is not None:
+            message.set(a.MESSAGE_STATUS, "stopped")
+    elif name == "QueueWorkflowPausedEvent":
+        message = _message()
+        if message is not None:
+            message.set(a.MESSAGE_STATUS, "paused")
+
+
+def _on_thought(wrapped: Callable[..., Any], _runner: Any, args: Any, kwargs: Any) -> Any:
+    thought = wrapped(*args, **kwargs)
+    _thought(thought)
+    return thought
+
+
+@never_raises("otel_dify.sources.dify_messages thought")
+def _thought(thought: object) -> None:
+    """Note a round of an agent, by the id of its row in ``message_agent_thoughts``."""
+    operation = current()
+    while operation is not None and operation.kind is not AGENT:
+        operation = operation.parent
+    if operation is not None:
+        rounds = operation.get(a.AGENT_ROUNDS)
+        count = rounds + 1 if isinstance(rounds, int) else 1
+        operation.set(a.AGENT_ROUNDS, count)
+        operation.happened("agent.thought", {a.AGENT_THOUGHT_ID: thought, a.AGENT_ROUNDS: count})
+
+
+def _on_enqueue(wrapped: Callable[..., Any], _service: Any, args: Any, kwargs: Any) -> Any:
+    """Enqueue a streamed run in the context of its request.
+
+    Dify sends the task from a callback of the subscription or from a timer, wherever that runs.
+    """
+    with guarded("otel_dify.sources.dify_messages enqueue"):
+        send = args[0] if args else kwargs["start_task"]
+        return wrapped(in_context(send, context_api.get_current()))
+    return wrapped(*args, **kwargs)
