@@ -344,13 +344,14 @@ class Run:
         The last is the run's end. graphon raises what ended a failed run after telling of it in
         an event; the event is enough.
         """
-        engine = self._engine()
+        failed = False
         try:
-            for event in engine.run():
+            for event in self._engine().run():
+                failed = isinstance(event, events.GraphRunFailedEvent)
                 yield event
-        except Exception as error:  # noqa: BLE001 - whatever failed has been told in an event
-            if not isinstance(event, events.GraphRunFailedEvent):
-                raise RuntimeError("graphon failed without saying so") from error
+        except Exception:
+            if not failed:
+                raise
 
     def _engine(self) -> Any:
         app = self.app

@@ -173,6 +173,10 @@ class OpenAIRuntime:
         headers = {"Authorization": f"Bearer {api_key}"}
         self._http = httpx.Client(base_url=base_url, headers=headers, timeout=60)
 
+    def close(self) -> None:
+        """Close the connections to the provider."""
+        self._http.close()
+
     def fetch_model_providers(self) -> Sequence[ProviderEntity]:
         """Return the one provider."""
         return [
@@ -192,9 +196,7 @@ class OpenAIRuntime:
         del provider, credentials
         return _schema(model, model_type)
 
-    def get_llm_num_tokens(
-        self, *, prompt_messages: Sequence[PromptMessage], **kwargs: Any
-    ) -> int:
+    def get_llm_num_tokens(self, *, prompt_messages: Sequence[PromptMessage], **kwargs: Any) -> int:
         """Return an estimate: four characters a token."""
         del kwargs
         return sum(math.ceil(len(m.get_text_content()) / 4) for m in prompt_messages)

@@ -101,22 +101,22 @@ class _Recorder:
     def translate(self, event: Any) -> Event | None:
         """Return the API's event for one of graphon's, where it has one."""
         kind = type(event)
+        told: Event | None = None
         if kind is events.NodeRunStartedEvent:
-            return self._node_started(event)
-        if kind is events.NodeRunRetryEvent:
-            db.change(
-                db.WorkflowNodeExecution, event.id, {"status": "retry", "error": event.error}
-            )
-            return self._node("node_retry", event, retry_index=event.retry_index)
-        if kind in _NODE_ENDS:
-            return self._node_ended(event, _NODE_ENDS[kind])
-        if kind in _CONTAINERS:
-            return self._node(_CONTAINERS[kind], event, index=getattr(event, "index", None))
-        if kind is events.NodeRunStreamChunkEvent and event.chunk:
-            return self._node("text_chunk", event, text=event.chunk)
-        if kind in _RUN_ENDS:
-            return self._ended(event, _RUN_ENDS[kind])
-        return None
+            told = self._node_started(event)
+        elif kind is events.NodeRunRetryEvent:
+            tried = {"status": "retry", "error": event.error}
+            db.change(db.WorkflowNodeExecution, event.id, tried)
+            told = self._node("node_retry", event, retry_index=event.retry_index)
+        elif kind in _NODE_ENDS:
+            told = self._node_ended(event, _NODE_ENDS[kind])
+        elif kind in _CONTAINERS:
+            told = self._node(_CONTAINERS[kind], event, index=getattr(event, "index", None))
+        elif kind is events.NodeRunStreamChunkEvent and event.chunk:
+            told = self._node("text_chunk", event, text=event.chunk)
+        elif kind in _RUN_ENDS:
+            told = self._ended(event, _RUN_ENDS[kind])
+        return told
 
     def _event(self, name: str, row_id: str, data: Mapping[str, Any]) -> Event:
         return {

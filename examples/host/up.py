@@ -187,7 +187,6 @@ class Host:
             "user": user,
             "response_mode": "streaming" if stream else "blocking",
         }
-        events: list[dict[str, Any]] = []
         with httpx.stream(
             "POST",
             f"{self.url}/v1/workflows/run",
@@ -201,9 +200,11 @@ class Host:
             if not stream:
                 answer.read()
                 return {**answer.json(), "events": []}
-            for line in answer.iter_lines():
-                if line.startswith("data: "):
-                    events.append(json.loads(line.removeprefix("data: ")))
+            events = [
+                json.loads(line.removeprefix("data: "))
+                for line in answer.iter_lines()
+                if line.startswith("data: ")
+            ]
         if not events or events[-1]["event"] != "workflow_finished":
             raise HostError(f"the stream ended early; see {self.log('worker')}")
         last = events[-1]
@@ -317,9 +318,7 @@ class Host:
 
         options = ["-P", self._pool, "-c", "2", "-l", "INFO", "-Q", f"{QUEUE},{RETENTION_QUEUE}"]
         command = ["celery", "-A", "examples.host.tasks", "worker", *options]
-        self._start(
-            "worker", [*self._prefix, self._python, "-m", *command], ready, self._own_env()
-        )
+        self._start("worker", [*self._prefix, self._python, "-m", *command], ready, self._own_env())
 
 
 def main() -> None:

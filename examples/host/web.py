@@ -57,9 +57,7 @@ def run_workflow() -> ResponseReturnValue:
         # response: the view, and whatever watched it, has returned by then.
         sent = _subscribed(order, lambda: workflow_based_app_execution_task.delay(order.dumps()))
         return Response(stream_with_context(_sse(sent)), mimetype="text/event-stream")
-    last: Event = {}
-    for last in runner.run(order):
-        pass
+    *_, last = runner.run(order)
     return {key: last[key] for key in ("task_id", "workflow_run_id", "data")}
 
 
@@ -80,7 +78,8 @@ def _columns(row: db.Base) -> dict[str, Any]:
 def _subscribed(order: Order, start: Callable[[], object]) -> Generator[Event, None, None]:
     """Subscribe to a run's channel, then start it; yield its events until the last."""
     yield {"event": "ping"}
-    with redis.pubsub() as subscription:
+    # redis-py has types, but not for this method.
+    with redis.pubsub() as subscription:  # type: ignore[no-untyped-call]
         subscription.subscribe(channel(order.run_id))
         heard = time.monotonic()
         while time.monotonic() - heard < IDLE_SECONDS:
