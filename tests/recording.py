@@ -86,6 +86,10 @@ class Recording:
         [found] = [span for span in self.spans if span.name == name]
         return found
 
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Return the attributes of the one span of a name."""
+        return dict(self.span(name).attributes or {})
+
     def tree(self, *shown: Attribute, order: Order = by_start) -> str:
         """Draw the spans as indented lines: ``name [STATUS] {attributes} !event``.
 

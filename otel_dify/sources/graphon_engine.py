@@ -111,10 +111,10 @@ def _part_of(container: NodeExecution, variable_pool: Any) -> RunObserver:
             a.ITERATION_ID: identity,
             a.INDEX: None if index is None else index.value,
         }
-        return RunObserver(ITEM, known, context)
+        return RunObserver(ITEM, known, context, container.failures)
     known = {a.LOOP_ID: identity, a.INDEX: container.passes}
     container.passes += 1
-    return RunObserver(PASS, known, context)
+    return RunObserver(PASS, known, context, container.failures)
 
 
 def _on_child(wrapped: Callable[..., Any], state: Any, args: Any, kwargs: Any) -> Any:

@@ -56,11 +56,13 @@ class _Frame:
 
     Attributes:
         operation: its operation.
+        container: the execution it belongs to.
         ended_ns: when the last of its nodes ended.
     """
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(self, operation: Operation, container: NodeExecution) -> None:
         self.operation = operation
+        self.container = container
         self.ended_ns = 0
 
     def end(self) -> None:
@@ -103,6 +105,7 @@ class _Layer:
                 if known.operation.get(a.NODE_STATUS) == "failed":
                     kind = str(known.operation.get(a.ERROR_TYPE))
                     frame.operation.fail(event.error, kind)
+                    frame.container.failures.append((event.error, kind))
 
     @never_raises("otel_dify.sources.graphon_frames end")
     def on_graph_end(self, error: BaseException | None) -> None:
@@ -156,5 +159,6 @@ class _Layer:
                 frame.end()
             known = {a.LOOP_ID: identity, a.INDEX: len(frames)}
             kind = PASS
-        frames.append(_Frame(start(kind, known, parent=container.operation.context)))
+        operation = start(kind, known, parent=container.operation.context)
+        frames.append(_Frame(operation, container))
         return frames[-1]

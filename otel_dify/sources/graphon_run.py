@@ -42,6 +42,9 @@ _NODE_STATUS = {
 _SLOT = "_otel_dify_operation"
 
 
+type Failures = list[tuple[str, str]]
+
+
 class NodeExecution:
     """One execution of a node, all its attempts together, while it is open.
 
@@ -53,6 +56,7 @@ class NodeExecution:
         ended_ns: when the last attempt ended.
         done: the engine has decided on its outcome.
         passes: passes of a loop begun so far.
+        failures: message and type of what failed inside it, if it is a container.
         usage: what its attempts used.
     """
 
@@ -64,6 +68,7 @@ class NodeExecution:
         self.ended_ns = 0
         self.done = False
         self.passes = 0
+        self.failures: Failures = []
         self.usage = _Usage()
 
 
@@ -112,21 +117,27 @@ class RunObserver:
         kind: what the engine runs.
         known: attributes of that operation.
         context: context to start it in; a run prefers the one that it is started in.
+        failures: where message and type of what makes nodes fail are kept.
     """
 
-    def __init__(self, kind: Kind, known: Mapping[a.Attribute, object], context: Context) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        known: Mapping[a.Attribute, object],
+        context: Context,
+        failures: Failures | None = None,
+    ) -> None:
         self.operation: Operation | None = None
         self._kind = kind
         self._known = known
         self._context = context
+        self._failures: Failures = [] if failures is None else failures
         self._lock = threading.Lock()
         self._reset()
 
     def _reset(self) -> None:
         self._nodes: dict[str, NodeExecution] = {}
         self._usage = _Usage()
-        # Message and type of what made nodes fail.
-        self._failures: list[tuple[str, str]] = []
         self._status = ""
         self._ended_ns = 0
 
@@ -186,8 +197,7 @@ class RunObserver:
 
     def _fail(self, operation: Operation, error: str, error_type: str = "") -> None:
         """Mark the run as failed, with the type of the node's failure that caused it."""
-        types = (kind for message, kind in self._failures if message in error)
-        operation.fail(error, next(types, error_type or "WorkflowError"))
+        operation.fail(error, _cause(self._failures, error) or error_type or "WorkflowError")
         if self._kind is RUN:
             operation.set(a.RUN_ERROR, error)
 
@@ -246,9 +256,9 @@ class RunObserver:
         operation.set(a.NODE_OUTPUTS, result.outputs or None)
         operation.set(a.NODE_PROCESS_DATA, result.process_data or None)
         if status in {"failed", "exception"}:
-            # Where the engine recovers it hands the type on as an output.
-            kind = result.error_type or (result.outputs or {}).get("error_type") or ""
-            operation.fail(event.error, str(kind))
+            # Where the engine recovers it hands the type on as an output; containers have none.
+            kind = result.error_type or (result.outputs or {}).get("error_type")
+            operation.fail(event.error, str(kind or _cause(known.failures, event.error)))
             operation.set(a.NODE_ERROR, event.error)
             if status == "failed":
                 self._failures.append((event.error, str(operation.get(a.ERROR_TYPE))))
@@ -268,6 +278,11 @@ class RunObserver:
                 self._usage.add(known.usage)
         known.usage.write(known.operation)
         known.operation.end(known.ended_ns or None)
+
+
+def _cause(failures: Failures, error: str) -> str:
+    """Find the type of the failure that an error message repeats."""
+    return next((kind for message, kind in failures if message in error), "")
 
 
 def node_type(node: Any) -> str:

@@ -344,11 +344,14 @@ def engine(
     graph = Graph.init(graph_config=config, node_factory=factory, root_node_id="start")
     if FRAMES:
         return Engine(graph=graph, runtime_state=state, command_channel=_channel())
+    # One worker would run branches one after the other.
+    config = load("graph_engine.config", "GraphEngineConfig")(min_workers=4, max_workers=4)
     return Engine(
         workflow_id="workflow-1",
         graph=graph,
         graph_runtime_state=state,
         command_channel=_channel(),
+        config=config,
         child_engine_builder=_Children(shape),
     )
 

@@ -2,28 +2,394 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
-from graphs import Shape, run
+import pytest
+from graphs import RUN_ID, Shape, drain, engine, load, run, state_of
 from inline_snapshot import snapshot
-from recording import Recording
+from recording import Recording, by_item
 
 from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import REQUEST
+from otel_dify.operations.operation import current, start
+
+
+def text(node: str, template: str, /, **variables: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "name": node,
+        "kind": "template-transform",
+        "template": template,
+        "variables": [
+            {"variable": variable, "value_selector": list(selector)}
+            for variable, selector in variables.items()
+        ],
+    }
 
 
 def greeting() -> Shape:
-    shape = Shape().start()
-    shape.node(
-        "hello",
-        "template-transform",
-        template="Hello {{ name }}",
-        variables=[{"variable": "name", "value_selector": ["start", "name"]}],
-    )
+    shape = Shape().start().node(**text("hello", "Hello {{ name }}", name=("start", "name")))
     return shape.end(text=("hello", "output")).chain("start", "hello", "end")
+
+
+def over(count: int, *, parallel: bool = False, **data: Any) -> Shape:
+    """Iterate over ``start.items`` with two nodes in each item."""
+    shape = Shape().start()
+    shape.iteration(
+        "each",
+        ("start", "items"),
+        output_selector=["second", "output"],
+        is_parallel=parallel,
+        parallel_nums=count,
+        **data,
+    )
+    shape.node(**text("first", "<{{ item }}", item=("each", "item")), inside="each")
+    shape.node(**text("second", "{{ first }}>", first=("first", "output")), inside="each")
+    shape.end(result=("each", "output"))
+    return shape.chain("start", "each", "end").chain("each-start", "first", "second")
 
 
 def test_nodes_lie_below_their_run_in_order(recorded: Recording) -> None:
     ended = run(greeting(), {"name": "Ada"})
 
     assert ended.outputs == {"text": "Hello Ada"}
-    assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS) == snapshot()
+    assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS) == snapshot("""\
+invoke_workflow {dify.workflow.status=succeeded}
+  start start {dify.node.status=succeeded}
+  template-transform hello {dify.node.status=succeeded}
+  end end {dify.node.status=succeeded}\
+""")
+
+
+def test_every_node_carries_the_ids_of_its_run(recorded: Recording) -> None:
+    run(greeting(), {"name": "Ada"})
+
+    for span in recorded.spans:
+        known = dict(span.attributes or {})
+        assert known["dify.workflow.run_id"] == RUN_ID
+        assert known["dify.workflow.id"] == "workflow-1"
+        assert known["dify.tenant_id"] == "tenant-1"
+        assert known["dify.app_id"] == "app-1"
+        assert known["user.id"] == "user-1"
+        assert known["dify.invoke_from"] == "debugger"
+    [hello] = [span for span in recorded.spans if span.name == "template-transform hello"]
+    assert dict(hello.attributes or {})["dify.node.id"] == "hello"
+
+
+def test_skipped_branches_have_no_spans(recorded: Recording) -> None:
+    shape = Shape().start()
+    condition = {"comparison_operator": "is", "variable_selector": ["start", "name"]}
+    shape.node(
+        "which",
+        "if-else",
+        cases=[
+            {
+                "case_id": "ada",
+                "logical_operator": "and",
+                "conditions": [{**condition, "value": "Ada"}],
+            }
+        ],
+    )
+    shape.node(**text("yes", "yes")).node(**text("no", "no"))
+    shape.end("end-yes", text=("yes", "output")).end("end-no", text=("no", "output"))
+    shape.chain("start", "which").edge("which", "yes", "ada").edge("which", "no", "false")
+    shape.chain("yes", "end-yes").chain("no", "end-no")
+
+    ended = run(shape, {"name": "Bob"})
+
+    assert ended.outputs == {"text": "no"}
+    assert recorded.tree() == snapshot("""\
+invoke_workflow
+  start start
+  if-else which
+  template-transform no
+  end end-no\
+""")
+
+
+def test_parallel_branches_lie_side_by_side(recorded: Recording) -> None:
+    both = threading.Barrier(2, timeout=10)
+    shape = Shape().start()
+    for name in ("left", "right"):
+        shape.script(name, lambda _node: {"parties": both.wait() * 0 + 2})
+    shape.end(left=("left", "parties"), right=("right", "parties"))
+    shape.chain("start", "left", "end").chain("start", "right", "end")
+
+    ended = run(shape)
+
+    assert ended.outputs == {"left": 2, "right": 2}
+    assert recorded.tree(order=by_item) == snapshot("""\
+invoke_workflow
+  end end
+  script left
+  script right
+  start start\
+""")
+
+
+def test_items_of_an_iteration_lie_below_it(recorded: Recording) -> None:
+    ended = run(over(2), {"items": ["a", "b"]})
+
+    assert ended.outputs == {"result": ["<a>", "<b>"]}
+    assert recorded.tree(a.ITERATION_ID, a.INDEX) == snapshot("""\
+invoke_workflow
+  start start
+  iteration each
+    iteration item {dify.node.iteration_id=each, dify.node.index=0}
+      template-transform first {dify.node.iteration_id=each, dify.node.index=0}
+      template-transform second {dify.node.iteration_id=each, dify.node.index=0}
+    iteration item {dify.node.iteration_id=each, dify.node.index=1}
+      template-transform first {dify.node.iteration_id=each, dify.node.index=1}
+      template-transform second {dify.node.iteration_id=each, dify.node.index=1}
+  end end\
+""")
+
+
+def test_parallel_items_keep_their_own_nodes(recorded: Recording) -> None:
+    all_at_once = threading.Barrier(3, timeout=10)
+    shape = over(3, parallel=True)
+
+    def meet(node: Any) -> dict[str, Any]:
+        all_at_once.wait()
+        operation = current()
+        assert operation is not None
+        index = node.pool.get(("each", "index")).value
+        assert operation.get(a.INDEX) == index
+        return {"output": f"<{index}"}
+
+    shape.nodes = [node for node in shape.nodes if node["id"] != "first"]
+    shape.script("first", meet, inside="each")
+
+    ended = run(shape, {"items": ["a", "b", "c"]})
+
+    assert ended.outputs == {"result": ["<0>", "<1>", "<2>"]}
+    assert recorded.tree(a.ITERATION_ID, a.INDEX, order=by_item) == snapshot("""\
+invoke_workflow
+  end end
+  iteration each
+    iteration item {dify.node.iteration_id=each, dify.node.index=0}
+      script first {dify.node.iteration_id=each, dify.node.index=0}
+      template-transform second {dify.node.iteration_id=each, dify.node.index=0}
+    iteration item {dify.node.iteration_id=each, dify.node.index=1}
+      script first {dify.node.iteration_id=each, dify.node.index=1}
+      template-transform second {dify.node.iteration_id=each, dify.node.index=1}
+    iteration item {dify.node.iteration_id=each, dify.node.index=2}
+      script first {dify.node.iteration_id=each, dify.node.index=2}
+      template-transform second {dify.node.iteration_id=each, dify.node.index=2}
+  start start\
+""")
+
+
+def test_an_iteration_in_an_iteration_nests(recorded: Recording) -> None:
+    shape = Shape().start()
+    shape.iteration("rows", ("start", "rows"), output_selector=["cells", "output"])
+    shape.iteration("cells", ("rows", "item"), inside="rows", output_selector=["cell", "output"])
+    shape.node(**text("cell", "[{{ item }}]", item=("cells", "item")), inside="cells")
+    shape.end(result=("rows", "output"))
+    shape.chain("start", "rows", "end").chain("rows-start", "cells").chain("cells-start", "cell")
+
+    ended = run(shape, {"rows": [["a", "b"], ["c"]]})
+
+    assert ended.outputs == {"result": ["[a]", "[b]", "[c]"]}
+    assert recorded.tree(a.ITERATION_ID, a.INDEX) == snapshot("""\
+invoke_workflow
+  start start
+  iteration rows
+    iteration item {dify.node.iteration_id=rows, dify.node.index=0}
+      iteration cells {dify.node.iteration_id=rows, dify.node.index=0}
+        iteration item {dify.node.iteration_id=cells, dify.node.index=0}
+          template-transform cell {dify.node.iteration_id=cells, dify.node.index=0}
+        iteration item {dify.node.iteration_id=cells, dify.node.index=1}
+          template-transform cell {dify.node.iteration_id=cells, dify.node.index=1}
+    iteration item {dify.node.iteration_id=rows, dify.node.index=1}
+      iteration cells {dify.node.iteration_id=rows, dify.node.index=1}
+        iteration item {dify.node.iteration_id=cells, dify.node.index=0}
+          template-transform cell {dify.node.iteration_id=cells, dify.node.index=0}
+  end end\
+""")
+
+
+def test_passes_of_a_loop_are_numbered_until_it_breaks(recorded: Recording) -> None:
+    shape = Shape().start()
+    shape.loop(
+        "again",
+        10,
+        break_conditions=[
+            {
+                "variable_selector": ["again", "count"],
+                "comparison_operator": "≥",
+                "value": "3",
+            }
+        ],
+        loop_variables=[
+            {"label": "count", "var_type": "number", "value_type": "constant", "value": 0}
+        ],
+    )
+    events = load("node_events", "VariableUpdatedEvent")
+    completed = load("node_events", "StreamCompletedEvent")
+    result = load("node_events.base", "NodeRunResult")
+
+    def count(node: Any) -> Any:
+        variable = node.pool.get(("again", "count"))
+        bigger = variable.model_copy(update={"value": variable.value + 1})
+        yield events(variable=bigger)
+        yield completed(node_run_result=result(status="succeeded", outputs={"n": bigger.value}))
+
+    shape.script("count", count, inside="again")
+    shape.end().chain("start", "again", "end").chain("again-start", "count")
+
+    ended = run(shape)
+
+    assert ended.status == "GraphRunSucceededEvent"
+    assert recorded.tree(a.LOOP_ID, a.INDEX) == snapshot("""\
+invoke_workflow
+  start start
+  loop again
+    loop pass {dify.node.loop_id=again, dify.node.index=0}
+      script count {dify.node.loop_id=again, dify.node.index=0}
+    loop pass {dify.node.loop_id=again, dify.node.index=1}
+      script count {dify.node.loop_id=again, dify.node.index=1}
+    loop pass {dify.node.loop_id=again, dify.node.index=2}
+      script count {dify.node.loop_id=again, dify.node.index=2}
+  end end\
+""")
+
+
+def test_an_aborted_run_is_stopped_and_not_failed(recorded: Recording) -> None:
+    made: list[Any] = []
+    shape = Shape().start().script("stop", lambda _node: made[0].request_abort("enough") or {})
+    # Whether a node after it still starts is the engine's luck.
+    shape.end().chain("start", "stop", "end")
+    made.append(engine(shape))
+
+    ended = drain(made[0])
+
+    assert ended.status == "GraphRunAbortedEvent"
+    assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS).splitlines()[:3] == snapshot(['invoke_workflow {dify.workflow.status=stopped}', '  start start {dify.node.status=succeeded}', '  script stop {dify.node.status=succeeded}'])
+
+
+def pausing(*, resumed: Callable[[], bool]) -> Shape:
+    """Pause at the second node, as a human-input node does."""
+    requested = load("node_events", "PauseRequestedEvent")
+    reason = load("entities.pause_reason", "SchedulingPause")
+    completed = load("node_events", "StreamCompletedEvent")
+    result = load("node_events.base", "NodeRunResult")
+
+    def ask(_node: Any) -> Any:
+        if resumed():
+            yield completed(node_run_result=result(status="succeeded", outputs={"said": "yes"}))
+        else:
+            yield requested(reason=reason(message="wait"))
+
+    shape = Shape().start().script("ask", ask).end(said=("ask", "said"))
+    return shape.chain("start", "ask", "end")
+
+
+# graphon 0.1's own use of pydantic.
+@pytest.mark.filterwarnings("ignore:`pydantic_encoder` is deprecated")
+def test_a_paused_run_is_resumed_by_another_engine(recorded: Recording) -> None:
+    answered = False
+    shape = pausing(resumed=lambda: answered)
+
+    paused = run(shape)
+    first = recorded.tree(a.RUN_STATUS, a.RUN_RESUMED, a.NODE_STATUS)
+    recorded.clear()
+    answered = True
+    ended = drain(engine(shape, snapshot=state_of(paused.engine).dumps()))
+
+    assert paused.status == "GraphRunPausedEvent"
+    assert first == snapshot("""\
+invoke_workflow {dify.workflow.status=paused}
+  start start {dify.node.status=succeeded}
+  script ask {dify.node.status=paused}\
+""")
+    assert ended.outputs == {"said": "yes"}
+    assert recorded.tree(a.RUN_STATUS, a.RUN_RESUMED, a.NODE_STATUS) == snapshot("""\
+invoke_workflow {dify.workflow.status=succeeded, dify.workflow.resumed=True}
+  script ask {dify.node.status=succeeded}
+  end end {dify.node.status=succeeded}\
+""")
+    assert {dict(span.attributes or {})["dify.workflow.run_id"] for span in recorded.spans} == {
+        RUN_ID
+    }
+
+
+def test_a_run_nests_below_the_request_that_started_it(recorded: Recording) -> None:
+    request = start(REQUEST, {a.HTTP_METHOD: "POST", a.HTTP_ROUTE: "/v1/workflows/run"})
+    with request.active():
+        run(greeting(), {"name": "Ada"})
+    request.end()
+
+    assert recorded.tree(a.RUN_ID) == snapshot("""\
+POST /v1/workflows/run {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+  invoke_workflow {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+    start start {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+    template-transform hello {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+    end end {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}\
+""")
+
+
+def test_a_run_nests_where_it_is_started_not_where_its_engine_was_made(
+    recorded: Recording,
+) -> None:
+    made = engine(greeting(), {"name": "Ada"})
+    request = start(REQUEST, {a.HTTP_METHOD: "POST"})
+    with request.active():
+        drain(made)
+    request.end()
+
+    assert [span.parent is None for span in recorded.spans] == [True, False, False, False, False]
+
+
+def test_runs_at_the_same_time_keep_apart(recorded: Recording) -> None:
+    together = threading.Barrier(4, timeout=10)
+
+    def meet(_node: Any) -> dict[str, Any]:
+        together.wait()
+        operation = current()
+        assert operation is not None
+        return {"run": operation.get(a.RUN_ID)}
+
+    shape = Shape().start().script("meet", meet).end(run=("meet", "run"))
+    shape.chain("start", "meet", "end")
+    outputs: dict[str, Any] = {}
+
+    def one(run_id: str) -> None:
+        outputs[run_id] = run(shape, run_id=run_id).outputs
+
+    threads = [threading.Thread(target=one, args=(f"run-{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert outputs == {f"run-{n}": {"run": f"run-{n}"} for n in range(4)}
+    traces: dict[int, set[object]] = {}
+    for span in recorded.spans:
+        known = dict(span.attributes or {})
+        traces.setdefault(span.context.trace_id, set()).add(known["dify.workflow.run_id"])
+    assert sorted(traces.values(), key=str) == [{f"run-{n}"} for n in range(4)]
+
+
+def test_a_run_that_nobody_consumes_to_its_end_is_stopped(recorded: Recording) -> None:
+    events = engine(greeting(), {"name": "Ada"}).run()
+    next(events)
+    events.close()
+
+    assert recorded.span("invoke_workflow").attributes is not None
+    assert dict(recorded.span("invoke_workflow").attributes or {})["dify.workflow.status"] == (
+        "stopped"
+    )
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_many_items_end_once_each(recorded: Recording, *, parallel: bool) -> None:
+    items = [str(number) for number in range(20)]
+
+    run(over(5, parallel=parallel), {"items": items})
+
+    names = [span.name for span in recorded.spans]
+    assert names.count("iteration item") == 20
+    assert names.count("template-transform first") == 20
+    assert len({span.context.span_id for span in recorded.spans}) == len(names) == 64

@@ -1,0 +1,193 @@
+"""Failures of nodes: where they are marked, what they are called, what recovers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from graphs import FRAMES, Shape, load, run
+from inline_snapshot import snapshot
+from recording import Recording
+
+from otel_dify.operations import attributes as a
+
+SHOWN = (a.RUN_STATUS, a.NODE_STATUS, a.INDEX, a.ERROR_TYPE, a.ERROR_MESSAGE)
+
+
+def failing(times: int = 1_000) -> Callable[[Any], Any]:
+    """Return work that fails so many times, as nodes do: with a result that names the error."""
+    left = [times]
+    completed = load("node_events", "StreamCompletedEvent")
+    result = load("node_events.base", "NodeRunResult")
+
+    def work(_node: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            failed = result(status="failed", error="out of order", error_type="TeapotError")
+            yield completed(node_run_result=failed)
+        else:
+            yield completed(node_run_result=result(status="succeeded", outputs={"tea": "green"}))
+
+    return work
+
+
+def around(**data: Any) -> Shape:
+    """Put a failing node between start and end."""
+    shape = Shape().start().script("boil", failing(), **data).end(tea=("boil", "tea"))
+    return shape.chain("start", "boil", "end")
+
+
+def test_a_failed_node_fails_its_run(recorded: Recording) -> None:
+    ended = run(around())
+
+    assert ended.status == "GraphRunFailedEvent"
+    assert recorded.tree(*SHOWN) == snapshot("""\
+invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=TeapotError, dify.error.message=out of order}
+  start start {dify.node.status=succeeded}
+  script boil [ERROR] {dify.node.status=failed, error.type=TeapotError, dify.error.message=out of order}\
+""")
+
+
+def test_an_exception_in_a_node_fails_its_run(recorded: Recording) -> None:
+    def burst(_node: Any) -> Any:
+        raise ZeroDivisionError("by nothing")
+
+    run(Shape().start().script("burst", burst).end().chain("start", "burst", "end"))
+
+    assert recorded.tree(*SHOWN) == snapshot("""\
+invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=WorkflowNodeError, dify.error.message=by nothing}
+  start start {dify.node.status=succeeded}
+  script burst [ERROR] {dify.node.status=failed, error.type=WorkflowNodeError, dify.error.message=by nothing}\
+""")
+
+
+def test_a_failure_in_an_item_is_marked_at_the_item_and_above(recorded: Recording) -> None:
+    shape = Shape().start()
+    shape.iteration("each", ("start", "items"), output_selector=["boil", "tea"])
+    shape.script("boil", failing(), inside="each").end()
+    shape.chain("start", "each", "end").chain("each-start", "boil")
+
+    ended = run(shape, {"items": ["a", "b"]})
+
+    assert ended.status == "GraphRunFailedEvent"
+    assert recorded.tree(*SHOWN) == snapshot("""\
+invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=TeapotError, dify.error.message=out of order}
+  start start {dify.node.status=succeeded}
+  iteration each [ERROR] {dify.node.status=failed, error.type=TeapotError, dify.error.message=out of order}
+    iteration item [ERROR] {dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
+      script boil [ERROR] {dify.node.status=failed, dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}\
+""")
+
+
+def test_an_iteration_that_goes_on_after_errors_succeeds(recorded: Recording) -> None:
+    shape = Shape().start()
+    shape.iteration(
+        "each",
+        ("start", "items"),
+        output_selector=["boil", "tea"],
+        error_handle_mode="continue-on-error",
+    )
+    shape.script("boil", failing(1), inside="each").end(teas=("each", "output"))
+    shape.chain("start", "each", "end").chain("each-start", "boil")
+
+    ended = run(shape, {"items": ["a", "b"]})
+
+    assert ended.outputs == {"teas": [None, "green"]}
+    assert recorded.tree(*SHOWN[1:]) == snapshot("""\
+invoke_workflow
+  start start {dify.node.status=succeeded}
+  iteration each {dify.node.status=succeeded}
+    iteration item [ERROR] {dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
+      script boil [ERROR] {dify.node.status=failed, dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
+    iteration item {dify.node.index=1}
+      script boil {dify.node.status=succeeded, dify.node.index=1}
+  end end {dify.node.status=succeeded}\
+""")
+    # Frames count what failed in them.
+    expected = "partial-succeeded" if FRAMES else "succeeded"
+    assert recorded.attributes("invoke_workflow")["dify.workflow.status"] == expected
+
+
+def test_a_failure_in_a_pass_is_marked_at_the_pass_and_above(recorded: Recording) -> None:
+    shape = Shape().start().loop("again", 3)
+    shape.script("boil", failing(), inside="again").end()
+    shape.chain("start", "again", "end").chain("again-start", "boil")
+
+    run(shape)
+
+    assert recorded.tree(*SHOWN) == snapshot("""\
+invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=TeapotError, dify.error.message=out of order}
+  start start {dify.node.status=succeeded}
+  loop again [ERROR] {dify.node.status=failed, error.type=TeapotError, dify.error.message=out of order}
+    loop pass [ERROR] {dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
+      script boil [ERROR] {dify.node.status=failed, dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}\
+""")
+
+
+def test_retries_are_events_of_one_span(recorded: Recording) -> None:
+    retry = {"max_retries": 3, "retry_interval": 1, "retry_enabled": True}
+    shape = Shape().start().script("boil", failing(2), retry_config=retry)
+    shape.end(tea=("boil", "tea")).chain("start", "boil", "end")
+
+    ended = run(shape)
+
+    assert ended.outputs == {"tea": "green"}
+    assert recorded.tree(a.NODE_STATUS, a.NODE_RETRIES, a.ERROR_TYPE) == snapshot("""\
+invoke_workflow
+  start start {dify.node.status=succeeded}
+  script boil {dify.node.status=succeeded, dify.node.retry_count=2} !retry !retry
+  end end {dify.node.status=succeeded}\
+""")
+    events = [dict(event.attributes or {}) for event in recorded.span("script boil").events]
+    assert events == snapshot([{'dify.node.retry_index': 1, 'dify.error.message': 'out of order'}, {'dify.node.retry_index': 2, 'dify.error.message': 'out of order'}])
+    assert recorded.total("dify.node.retries") == 2
+    assert recorded.total("dify.requests.total", type="node", node_type="script") == 1
+
+
+def test_exhausted_retries_fail_the_node_once(recorded: Recording) -> None:
+    retry = {"max_retries": 2, "retry_interval": 1, "retry_enabled": True}
+
+    run(around(retry_config=retry))
+
+    assert recorded.tree(a.NODE_STATUS, a.NODE_RETRIES, a.ERROR_TYPE) == snapshot("""\
+invoke_workflow [ERROR] {error.type=TeapotError}
+  start start {dify.node.status=succeeded}
+  script boil [ERROR] {dify.node.status=failed, dify.node.retry_count=2, error.type=TeapotError} !retry !retry\
+""")
+    assert recorded.total("dify.errors.total", type="node") == 1
+    assert recorded.total("dify.errors.total", type="workflow") == 1
+
+
+def test_a_fail_branch_recovers_the_run(recorded: Recording) -> None:
+    shape = Shape().start().script("boil", failing(), error_strategy="fail-branch")
+    shape.script("water", lambda _node: {"text": "water"})
+    shape.end("end-tea", tea=("boil", "tea")).end("end-water", tea=("water", "text"))
+    shape.chain("start", "boil").edge("boil", "end-tea", "success-branch")
+    shape.edge("boil", "water", "fail-branch").chain("water", "end-water")
+
+    ended = run(shape)
+
+    assert ended.status == "GraphRunPartialSucceededEvent"
+    assert ended.outputs == {"tea": "water"}
+    assert recorded.tree(*SHOWN, a.EXCEPTIONS_COUNT) == snapshot("""\
+invoke_workflow {dify.workflow.status=partial-succeeded, dify.workflow.exceptions_count=1}
+  start start {dify.node.status=succeeded}
+  script boil [ERROR] {dify.node.status=exception, error.type=TeapotError, dify.error.message=out of order}
+  script water {dify.node.status=succeeded}
+  end end-water {dify.node.status=succeeded}\
+""")
+
+
+def test_a_default_value_recovers_the_run(recorded: Recording) -> None:
+    default = [{"key": "tea", "type": "string", "value": "black"}]
+    shape = around(error_strategy="default-value", default_value=default)
+
+    ended = run(shape)
+
+    assert ended.outputs == {"tea": "black"}
+    assert recorded.tree(*SHOWN, a.EXCEPTIONS_COUNT) == snapshot("""\
+invoke_workflow {dify.workflow.status=partial-succeeded, dify.workflow.exceptions_count=1}
+  start start {dify.node.status=succeeded}
+  script boil [ERROR] {dify.node.status=exception, error.type=TeapotError, dify.error.message=out of order}
+  end end {dify.node.status=succeeded}\
+""")
