@@ -1,0 +1,265 @@
+"""Accounting: the counters of a real Dify's telemetry against its own database and its models.
+
+Given a rig that runs a real Dify with otel_dify attached (``README.md`` beside this file says what
+it must offer), this runs a mixed load with failures, retries and iterations, waits for the queues
+to drain and the last metrics to arrive, and prints a table in which every row must be equal.
+
+    python tests/dify/accounting.py RIG [--rounds N] [--concurrency C]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+type Key = tuple[str, ...]
+type Counts = Counter[Key]
+
+DEADLINE_S = 180.0
+
+RUNS = """
+SELECT app_id::text, status, count(*) FROM workflow_runs
+WHERE created_at >= %(since)s GROUP BY 1, 2
+"""
+# Dify writes one row for a node execution, whose last status wins; a row that still says `retry`
+# is an attempt of a run whose process died, and is left out.
+NODES = """
+SELECT node_type, status, count(*) FROM workflow_node_executions
+WHERE created_at >= %(since)s AND status <> 'retry' GROUP BY 1, 2
+"""
+# A message of the database is `normal` where ours is `succeeded`, and `error` where ours is
+# `failed`.
+MESSAGES = """
+SELECT a.mode, CASE m.status WHEN 'normal' THEN 'succeeded' WHEN 'error' THEN 'failed'
+       ELSE m.status END, count(*)
+FROM messages m JOIN apps a ON a.id = m.app_id
+WHERE m.created_at >= %(since)s GROUP BY 1, 2
+"""
+OPEN_RUNS = "SELECT count(*) FROM workflow_runs WHERE status = 'running'"
+
+
+@dataclass
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: what is counted.
+        key: of which.
+        truth: what the database or the models say.
+        counted: what the metrics say.
+    """
+
+    what: str
+    key: str
+    truth: int
+    counted: int
+
+
+@dataclass
+class Metrics:
+    """The last value of every metric series that the receiver has got."""
+
+    series: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Metrics:
+        """Read the receiver's file; a series is a metric, a process and its labels."""
+        found = cls()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            point = json.loads(line)
+            if point["k"] == "metric":
+                instance = (point["res"].get("service.instance.id"), point["start"])
+                key = json.dumps([point["name"], instance, point["attrs"]], sort_keys=True)
+                found.series[key] = point
+        return found
+
+    def count(
+        self, name: str, labels: tuple[str, ...], *, value: str = "value", **only: str
+    ) -> Counts:
+        """Sum the series of a metric by some of its labels."""
+        sums: Counts = Counter()
+        for point in self.series.values():
+            known = point["attrs"]
+            if point["name"] == name and all(known.get(k) == v for k, v in only.items()):
+                sums[tuple(str(known.get(label, "")) for label in labels)] += int(point[value])
+        return sums
+
+    def total(self) -> int:
+        """Add up what is compared, to see whether anything still moves."""
+        return sum(
+            int(point.get("value", point.get("count", 0)))
+            for point in self.series.values()
+            if point["name"].startswith(("dify.requests", "gen_ai."))
+        )
+
+
+class Rig:
+    """A rig that runs a real Dify.
+
+    Args:
+        folder: where its scripts lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        sys.path.insert(0, str(folder))
+        self.drive: Any = import_module("drive")
+        self._database: Any = import_module("psycopg2").connect(
+            host="127.0.0.1", port=25432, user="postgres", password="difyai123456", dbname="dify"
+        )
+        self._database.autocommit = True
+
+    def ask(self, query: str, **values: object) -> list[tuple[Any, ...]]:
+        """Run a query on Dify's database."""
+        with self._database.cursor() as cursor:
+            cursor.execute(query, values)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
+
+    def metrics(self) -> Metrics:
+        """Read what the receiver has got so far."""
+        return Metrics.read(self.folder / "run" / "otlp.jsonl")
+
+    def answered(self) -> Iterator[dict[str, Any]]:
+        """Read the plugin daemon's record of requests and answers."""
+        path = self.folder / "run" / "requests.daemon.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+    def load(self, rounds: int, concurrency: int) -> int:
+        """Run every scenario ``rounds`` times; returns the number of calls."""
+        state = self.drive.load()
+        calls = [scenario for _ in range(rounds) for scenario in self.drive.SCEN]
+
+        def one(scenario: tuple[str, int, str]) -> None:
+            app, stream, query = scenario
+            self.drive.call(state, app, bool(stream), query)
+
+        with ThreadPoolExecutor(concurrency) as executor:
+            list(executor.map(one, calls))
+        return len(calls)
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Wait for a condition.
+
+    Raises:
+        TimeoutError: if it does not come true within ``DEADLINE_S``.
+    """
+    deadline = time.monotonic() + DEADLINE_S
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {DEADLINE_S:.0f} s")
+        time.sleep(1)
+
+
+def settle(rig: Rig) -> None:
+    """Wait until no run is open and two exports in a row say the same."""
+    wait_until(lambda: rig.ask(OPEN_RUNS)[0][0] == 0, "the end of all runs")
+    last, same = -1, 0
+
+    def quiet() -> bool:
+        nonlocal last, same
+        total = rig.metrics().total()
+        same = same + 1 if total == last else 0
+        last = total
+        # Longer than an export interval of the rig and the delay of naming conversations.
+        return same >= 14  # noqa: PLR2004 - seconds
+
+    wait_until(quiet, "the end of all counting")
+
+
+def compare(what: str, truth: Mapping[Key, int], counted: Mapping[Key, int]) -> list[Row]:
+    """Make the rows of one comparison."""
+    return [
+        Row(what, " ".join(key), truth.get(key, 0), counted.get(key, 0))
+        for key in sorted({*truth, *counted})
+    ]
+
+
+def by_key(rows: list[tuple[Any, ...]]) -> Counts:
+    """Turn rows whose last column is a count into counts by the other columns."""
+    return Counter({tuple(map(str, row[:-1])): int(row[-1]) for row in rows})
+
+
+def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
+    """Compare all that is counted with what is true."""
+    now = rig.metrics()
+
+    def moved(name: str, labels: tuple[str, ...], value: str = "value", **only: str) -> Counts:
+        after = now.count(name, labels, value=value, **only)
+        after.subtract(before.count(name, labels, value=value, **only))
+        return Counter({key: count for key, count in after.items() if count})
+
+    requests, tokens, calls = Counter[Key](), Counter[Key](), Counter[Key]()
+    paths = {
+        "dispatch/llm/invoke": "chat",
+        "dispatch/text_embedding/invoke": "embeddings",
+        "dispatch/rerank/invoke": "rerank",
+    }
+    for record in rig.answered():
+        path = record.get("path", "")
+        for suffix, operation in paths.items():
+            if path.endswith(suffix):
+                calls[operation, record["model"]] += 1
+        if "answered" in record:
+            for kind in ("input", "output"):
+                if record.get(kind):
+                    tokens[record["model"], kind] += record[kind]
+    requests.update(by_key(rig.ask(RUNS, since=since)))
+    usage = "gen_ai.client.token.usage"
+    duration = "gen_ai.client.operation.duration"
+    model = "gen_ai.request.model"
+    return [
+        *compare(
+            "runs", requests, moved("dify.requests.total", ("app_id", "status"), type="workflow")
+        ),
+        *compare(
+            "nodes",
+            by_key(rig.ask(NODES, since=since)),
+            moved("dify.requests.total", ("node_type", "status"), type="node"),
+        ),
+        *compare(
+            "messages",
+            by_key(rig.ask(MESSAGES, since=since)),
+            moved("dify.requests.total", ("mode", "status"), type="message"),
+        ),
+        *compare("model calls", calls, moved(duration, ("gen_ai.operation.name", model), "count")),
+        *compare("tokens", tokens, moved(usage, (model, "gen_ai.token.type"), "sum")),
+    ]
+
+
+def main() -> int:
+    """Run the load and print the table; the exit code is the number of unequal rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rig", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--concurrency", type=int, default=4)
+    options = parser.parse_args()
+    rig = Rig(options.rig)
+    settle(rig)
+    before = rig.metrics()
+    (options.rig / "run" / "requests.daemon.jsonl").write_text("")
+    since = rig.ask("SELECT CURRENT_TIMESTAMP(0)::timestamp")[0][0]
+    calls = rig.load(options.rounds, options.concurrency)
+    settle(rig)
+    rows = table(rig, since, before)
+    for row in rows:
+        mark = "equal" if row.truth == row.counted else "UNEQUAL"
+        print(f"{row.what:12} {row.key:64} {row.truth:8} {row.counted:8}  {mark}")
+    unequal = sum(row.truth != row.counted for row in rows)
+    print(f"{calls} calls, {len(rows)} rows, {unequal} unequal")
+    return unequal
+
+
+if __name__ == "__main__":
+    sys.exit(main())
