@@ -15,8 +15,10 @@ from functools import cache
 from typing import Any
 
 from examples.host import db
-from examples.host.engine import TENANT_ID, App, Run, events, load_app
-from examples.host.models import OpenAIRuntime
+from examples.host.apps import App, load_app
+from examples.host.engine import TENANT_ID, Run
+from examples.host.graphon_api import events
+from examples.host.provider import OpenAIRuntime
 
 type Event = dict[str, Any]
 logger = logging.getLogger(__name__)

@@ -12,19 +12,15 @@ its own. They are told to end when the process that started them is gone, howeve
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,49 +29,15 @@ import httpx
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from examples.host.engine import APPS
+from examples.host.apps import APPS
+from examples.host.children import START_SECONDS, Children, HostError, free_port
 from examples.host.tasks import QUEUE, RETENTION_QUEUE
+
+__all__ = ["POOLS", "ROOT", "WEB_SERVERS", "Host", "HostError"]
 
 ROOT = Path(__file__).parent.parent.parent
 WEB_SERVERS = ("flask", "gthread", "gevent")
 POOLS = ("prefork", "threads", "gevent", "solo")
-START_SECONDS = 90
-STOP_SECONDS = 30
-_POLL_SECONDS = 0.05
-_LOG_TAIL_LINES = 30
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-class HostError(RuntimeError):
-    """A part of the host did not start, or a run could not be asked for."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-    # Flask's own server ends in an orderly way, exit hooks included, on an interrupt only.
-    stop_signal: signal.Signals
-
-    def tail(self) -> str:
-        """Return the last lines of the part's log."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-_LOG_TAIL_LINES:])
-
-
-def _in_child() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    # Shells start background jobs with interrupts ignored, and children inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Host:
@@ -119,7 +81,7 @@ class Host:
         self.url = self.model_url = self.redis_url = ""
         self._prefix, self._env = list(prefix), dict(env or {})
         self._web, self._pool, self._python, self._ttft = web, pool, python, ttft_ms
-        self._parts: list[_Part] = []
+        self._children = Children(ROOT, self.folder)
 
     def __enter__(self) -> Self:
         """Start everything and wait until it serves."""
@@ -146,23 +108,15 @@ class Host:
 
     def stop(self) -> None:
         """Ask every part to end, the latest first; kill what has not after 30 seconds."""
-        for part in reversed(self._parts):
-            if part.process.poll() is None:
-                part.process.send_signal(part.stop_signal)
-            try:
-                part.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                part.process.kill()
-                part.process.wait()
-        self._parts.clear()
+        self._children.stop()
 
     def pid(self, name: str) -> int:
         """Return the process id of a part: redis, model, web or worker."""
-        return next(part.process.pid for part in self._parts if part.name == name)
+        return self._children.pid(name)
 
     def log(self, name: str) -> Path:
         """Return the log file of a part: redis, model, web or worker."""
-        return self.folder / f"{name}.log"
+        return self._children.log(name)
 
     def run_app(
         self,
@@ -215,39 +169,11 @@ class Host:
         stats: dict[str, dict[str, dict[str, int]]] = httpx.get(f"{self.model_url}/stats").json()
         return stats
 
-    def _start(
-        self,
-        name: str,
-        command: Sequence[str],
-        ready: Callable[[], bool],
-        env: Mapping[str, str] | None = None,
-        stop_signal: signal.Signals = signal.SIGTERM,
-    ) -> None:
-        with self.log(name).open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_in_child,  # noqa: PLW1509 - one system call; no lock is taken
-            )
-        part = _Part(name, process, self.log(name), stop_signal)
-        self._parts.append(part)
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            if process.poll() is not None:
-                raise HostError(f"{name} ended with {process.returncode}:\n{part.tail()}")
-            if time.monotonic() > deadline:
-                raise HostError(f"{name} not ready after {START_SECONDS} s:\n{part.tail()}")
-            time.sleep(_POLL_SECONDS)
-
     def _start_redis(self) -> None:
         server = shutil.which("redis-server")
         if server is None:
             raise HostError("redis-server is not on PATH: install it (apt install redis-server)")
-        port = _free_port()
+        port = free_port()
         self.redis_url = f"redis://127.0.0.1:{port}/0"
         client = Redis.from_url(self.redis_url)
 
@@ -258,7 +184,7 @@ class Host:
                 return False
 
         command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-        self._start("redis", [*command, "--dir", str(self.folder)], ready)
+        self._children.start("redis", [*command, "--dir", str(self.folder)], ready)
         client.close()
 
     def _start_model_server(self) -> None:
@@ -267,7 +193,7 @@ class Host:
             return self.model_url.startswith("http")
 
         module = [self._python, "-m", "examples.model_server", "--ttft-ms", str(self._ttft)]
-        self._start("model", module, ready)
+        self._children.start("model", module, ready)
 
     def _own_env(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -293,7 +219,7 @@ class Host:
             raise HostError(f"the tables of {self.database_url} were not made:\n{made.stderr}")
 
     def _start_web(self) -> None:
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
 
         def ready() -> bool:
@@ -310,7 +236,7 @@ class Host:
             command = ["gunicorn", "-b", f"127.0.0.1:{port}", *kind, application]
             stop_signal = signal.SIGTERM
         full = [*self._prefix, self._python, "-m", *command]
-        self._start("web", full, ready, self._own_env(), stop_signal)
+        self._children.start("web", full, ready, self._own_env(), stop_signal)
 
     def _start_worker(self) -> None:
         def ready() -> bool:
@@ -318,7 +244,9 @@ class Host:
 
         options = ["-P", self._pool, "-c", "2", "-l", "INFO", "-Q", f"{QUEUE},{RETENTION_QUEUE}"]
         command = ["celery", "-A", "examples.host.tasks", "worker", *options]
-        self._start("worker", [*self._prefix, self._python, "-m", *command], ready, self._own_env())
+        self._children.start(
+            "worker", [*self._prefix, self._python, "-m", *command], ready, self._own_env()
+        )
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from flask import Flask, Response, jsonify, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
 from examples.host import db, runner
-from examples.host.engine import load_app
+from examples.host.apps import load_app
 from examples.host.runner import Event, Order
 from examples.host.tasks import channel, redis, workflow_based_app_execution_task
 

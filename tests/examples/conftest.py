@@ -18,8 +18,9 @@ import pytest
 # The examples are no installed package; `pytest` alone does not know where the repository is.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from examples.host.engine import App, Run, load_app
-from examples.host.models import OpenAIRuntime
+from examples.host.apps import App, load_app
+from examples.host.engine import Run
+from examples.host.provider import OpenAIRuntime
 from examples.model_server import ModelServer, Provider
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from examples.host.engine import APPS, App, load_app
-from examples.host.models import OpenAIRuntime
+from examples.host.apps import APPS, App, load_app
+from examples.host.provider import OpenAIRuntime
 from examples.host.tools import KNOWLEDGE, KnowledgeTool
 from examples.model_server import ModelServer
 

@@ -16,8 +16,10 @@ from graphon.model_runtime.errors.invoke import (
     InvokeServerUnavailableError,
 )
 
-from examples.host.models import ModelInstance, OpenAIRuntime
-from examples.model_server import REASONING_TOKENS, ModelServer
+from examples.host.models import ModelInstance
+from examples.host.provider import OpenAIRuntime
+from examples.model_answers import REASONING_TOKENS
+from examples.model_server import ModelServer
 
 PROMPT = [
     SystemPromptMessage(content="You answer questions about the weather, in one short line."),
