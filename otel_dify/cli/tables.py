@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_dify.cli.text import cells, clock, duration, fit, number, plain, price, wrap
-from otel_dify.operations import attributes as a
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -146,14 +145,3 @@ def _body(log: Log) -> list[str]:
     stack = log.attributes.get("exception.stacktrace")
     text = f"{body}\n{stack}" if stack else body
     return [plain(line) for line in text.rstrip().split("\n")]
-
-
-def of_traces(logs: Iterable[Log], traces: Iterable[Trace]) -> list[Log]:
-    """Find the log records of traces: by trace id, or by run id where a record has no trace."""
-    ids = {t.id for t in traces}
-    runs = {run for t in traces for run in t.runs}
-    return [
-        log
-        for log in logs
-        if log.trace_id in ids or (not log.trace_id and log.attributes.get(a.RUN_ID.key) in runs)
-    ]

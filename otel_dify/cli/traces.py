@@ -11,7 +11,7 @@ from otel_dify.operations import attributes as a
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from otel_dify.cli.records import Process, Span
+    from otel_dify.cli.records import Log, Point, Process, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +163,26 @@ def of_run(traces: Sequence[Trace], run_id: str) -> list[Trace]:
 def of_id(traces: Sequence[Trace], trace_id: str) -> list[Trace]:
     """Find the trace with an id."""
     return [t for t in traces if t.id == trace_id.lower().replace("-", "")]
+
+
+def logs_of(traces: Sequence[Trace], logs: Iterable[Log]) -> list[Log]:
+    """Find the log records of traces: by trace id, or by run id where a record has no trace."""
+    ids = {t.id for t in traces}
+    runs = {run for t in traces for run in t.runs}
+    return [
+        log
+        for log in logs
+        if log.trace_id in ids or (not log.trace_id and log.attributes.get(a.RUN_ID.key) in runs)
+    ]
+
+
+def points_of(traces: Sequence[Trace], points: Iterable[Point]) -> list[Point]:
+    """Leave out metric points that traces cannot have moved: of other processes or other apps."""
+    processes = {process for t in traces for process in t.processes}
+    apps = {s.text(a.APP_ID.key) for t in traces for s in t.spans}
+    return [
+        point
+        for point in points
+        if point.process in processes
+        and all(value in apps for key, value in point.attributes if key == "app_id")
+    ]

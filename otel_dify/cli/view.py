@@ -12,8 +12,8 @@ import click
 
 from otel_dify.cli.moves import moved
 from otel_dify.cli.otlp_json import read
-from otel_dify.cli.tables import log_lines, metric_table, of_traces, trace_table
-from otel_dify.cli.traces import Trace, group, of_id, of_run
+from otel_dify.cli.tables import log_lines, metric_table, trace_table
+from otel_dify.cli.traces import Trace, group, logs_of, of_id, of_run, points_of
 from otel_dify.cli.waterfall import waterfall
 from otel_dify.settings import FILE_PATH, Settings
 
@@ -31,7 +31,7 @@ _LISTED = 20
 @click.option("--trace", "trace_id", metavar="ID", help="Show the trace with this id.")
 @click.option("--last", is_flag=True, help="Show the latest run.")
 @click.option("--all", "everything", is_flag=True, help="List traces without a run, too.")
-@click.option("--metrics", is_flag=True, help="Show the metrics that moved while it ran, too.")
+@click.option("--metrics", is_flag=True, help="Show its app's metrics that moved meanwhile.")
 @click.option("--logs", is_flag=True, help="Show its log lines, too.")
 def view(
     *,
@@ -124,11 +124,12 @@ def report(
     for trace in traces:
         lines += [*waterfall(trace, numbers, width), ""]
     if metrics:
-        moves = moved(telemetry.points, traces[0].start_ns, max(t.end_ns for t in traces))
+        points = points_of(traces, telemetry.points)
+        moves = moved(points, traces[0].start_ns, max(t.end_ns for t in traces))
         lines.append(click.style("Metrics that moved meanwhile", bold=True))
         lines += [*(metric_table(moves, width) if moves else ["none in the data"]), ""]
     if logs:
-        found = of_traces(telemetry.logs, traces)
+        found = logs_of(traces, telemetry.logs)
         lines.append(click.style("Logs", bold=True))
         lines += [*(log_lines(found, numbers) or ["none in the data"]), ""]
     return lines[:-1]

@@ -1,0 +1,192 @@
+"""The demo with a Collector: what Jaeger, Prometheus and Loki answer, asked over their APIs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+import httpx
+
+from collector.native.layout import Layout, Ports
+from collector.native.query import Jaeger, LogLine, Loki, Prometheus, wait_until
+from collector.native.stack import Stack
+from examples.demo.runs import (
+    EXAMPLES,
+    PATIENCE_SECONDS,
+    ROOT,
+    WIDTH,
+    run,
+    say,
+    start_host,
+    title,
+    wait_if,
+    whole,
+)
+from otel_dify.cli.otlp_json import add
+from otel_dify.cli.records import Log, Process, Telemetry
+from otel_dify.cli.tables import log_lines
+from otel_dify.cli.traces import Trace, group
+from otel_dify.cli.waterfall import waterfall
+
+_COMPOSE = (Path(__file__).parent / "compose.yaml", ROOT / "docker-compose.otel.yml")
+_SERVICES = ("dify-api", "dify-worker")
+_TOKENS = "sum by (gen_ai_token_type) (gen_ai_client_token_usage_sum)"
+_QUERIES = (
+    'sum by (status) (dify_requests_total{type="workflow"})',
+    'sum by (node_type) (dify_errors_total{type="node"})',
+    "sum by (gen_ai_request_model) (dify_model_cost_total)",
+    "histogram_quantile(0.95, sum by (le) (dify_workflow_duration_seconds_bucket))",
+    _TOKENS,
+)
+
+
+def backends(stack: str, folder: Path, *, keep: bool) -> None:
+    """Start the backends, send to their Collector, and show what each has of the runs.
+
+    Args:
+        stack: `native` or `docker`.
+        folder: for all that the demo and the native backends write.
+        keep: whether to stay up until interrupted.
+    """
+    say(f"Starting Collector, Jaeger, Prometheus and Loki ({stack})")
+    with ExitStack() as exits:
+        layout = STACKS[stack](exits, folder)
+        sender = start_host(folder, OTEL_EXPORTER_OTLP_ENDPOINT=layout.otlp_http)
+        host = exits.enter_context(sender)
+        jaeger = Jaeger(layout.jaeger)
+        for example in EXAMPLES:
+            run_id = run(host, example)
+            trace = _from_jaeger(jaeger, run_id)
+            numbers = {process: n for n, process in enumerate(trace.processes, start=1)}
+            say(f"   Jaeger has it, searched by dify.workflow.run_id={run_id}", "")
+            say(*waterfall(trace, numbers, WIDTH))
+        _show_prometheus(Prometheus(layout.prometheus), host.model_stats())
+        say(*log_lines(_from_loki(Loki(layout.loki), trace, run_id), numbers))
+        say(title("Look yourself"), *_links(layout, trace.id, pages=stack == "docker"))
+        if not keep:
+            say(f"   … while they run: make demo STACK={stack} KEEP=1")
+        wait_if(keep, host)
+
+
+def _links(layout: Layout, trace_id: str, *, pages: bool) -> list[str]:
+    """Make the links to a trace, a metric and the logs; to the APIs where there are no pages."""
+    query = quote('{service_name=~"dify-.+"} | trace_id="' + trace_id + '"')
+    tokens = quote(_TOKENS)
+    loki = f"   Loki        {layout.loki}/loki/api/v1/query_range?query={query}"
+    if pages:
+        prometheus = f"{layout.prometheus}/query?g0.expr={tokens}"
+        return [
+            f"   Jaeger      {Jaeger(layout.jaeger).link(trace_id)}",
+            f"   Prometheus  {prometheus}",
+            loki,
+        ]
+    return [
+        f"   Jaeger      {layout.jaeger}/api/v3/traces/{trace_id}",
+        f"   Prometheus  {layout.prometheus}/api/v1/query?query={tokens}",
+        loki,
+        "   (APIs only: the modules they are built from have no pages, the images have)",
+    ]
+
+
+def _from_jaeger(jaeger: Jaeger, run_id: str) -> Trace:
+    """Search Jaeger for a run by its id, and fetch its trace when it is whole."""
+
+    def ask() -> list[Trace]:
+        telemetry = Telemetry()
+        # Jaeger searches one service at a time; the run is the worker's where it was streamed.
+        tags = {"dify.workflow.run_id": run_id}
+        found = {i for service in _SERVICES for i in jaeger.search(service, tags)}
+        for trace_id in found:
+            answer = httpx.get(f"{jaeger.url}/api/v3/traces/{trace_id}").raise_for_status()
+            add(telemetry, answer.json()["result"])
+        return group(telemetry.spans)
+
+    def arrived(traces: list[Trace]) -> bool:
+        return len(traces) == 1 and whole(traces[0])
+
+    what = f"whole trace of run {run_id} in Jaeger"
+    return wait_until(ask, arrived, timeout=PATIENCE_SECONDS, what=what)[0]
+
+
+def _show_prometheus(prometheus: Prometheus, counted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Ask Prometheus for runs and tokens, and hold the tokens against the model server's count."""
+    models = [model for kind in counted.values() for model in kind.values()]
+    truth = {kind: sum(m.get(f"{kind}_tokens", 0) for m in models) for kind in ("input", "output")}
+
+    def ask() -> dict[str, float]:
+        return {s.labels["gen_ai_token_type"]: s.value for s in prometheus.query(_TOKENS)}
+
+    what = f"{truth} tokens in Prometheus, which is what the model server counted"
+    wait_until(ask, lambda told: told == truth, timeout=PATIENCE_SECONDS, what=what)
+    say(title("Prometheus"))
+    for query in _QUERIES:
+        say(f"   {click.style(query, bold=True)}")
+        for series in prometheus.query(query):
+            labels = " ".join(f"{k}={v}" for k, v in series.labels.items())
+            say(f"      {labels or 'all':32} {series.value:.6g}")
+    said = " and ".join(f"{number} {kind}" for kind, number in truth.items())
+    say(f"   The model server itself counted {said} tokens: the same.")
+
+
+def _from_loki(loki: Loki, trace: Trace, run_id: str) -> list[Log]:
+    """Ask Loki for the log records of a trace, until the event that ends its run is there."""
+    query = f'{{service_name=~"dify-.+"}} | trace_id="{trace.id}"'
+
+    def ended(lines: list[LogLine]) -> bool:
+        return any(line.body.startswith(f"run {run_id} ") for line in lines)
+
+    what = f"end of run {run_id} in Loki"
+    lines = wait_until(lambda: loki.query_range(query), ended, timeout=PATIENCE_SECONDS, what=what)
+    say(title("Loki"), f"   {click.style(query, bold=True)}")
+    return [_log(line) for line in lines]
+
+
+def _log(line: LogLine) -> Log:
+    """Make of a line of Loki, where all attributes have become labels, the record it was."""
+    labels = line.labels
+    process = ("service_name", "service_instance_id", "process_pid")
+    source = (labels.get(key) for key in ("event_name", "log_logger", "scope_name"))
+    return Log(
+        trace_id=labels.get("trace_id", ""),
+        span_id=labels.get("span_id", ""),
+        at_ns=line.nanoseconds,
+        severity=int(labels.get("severity_number", 0)),
+        severity_text=labels.get("severity_text", ""),
+        source=next(filter(None, source), ""),
+        body=line.body,
+        attributes={},
+        process=Process(*(labels.get(key, "") for key in process)),
+    )
+
+
+def _native(exits: ExitStack, folder: Path) -> Layout:
+    """Start the stack that is built from source, on its usual ports or, if taken, on free ones."""
+    usual = Ports()
+    layout = Layout(folder / "stack", Ports.free() if usual.taken() else usual)
+    exits.enter_context(Stack(layout))
+    return layout
+
+
+def _docker(exits: ExitStack, folder: Path) -> Layout:
+    """Start the containers of docker-compose.otel.yml, without Dify's, until the end.
+
+    Raises:
+        SystemExit: they did not start; Compose has said why.
+    """
+    files = [option for path in _COMPOSE for option in ("-f", str(path))]
+    compose = ["docker", "compose", "-p", "otel-dify-demo", *files]
+    env = {**os.environ, "OTEL_DIFY_HOME": str(ROOT)}
+    services = ["otel-collector", "jaeger", "prometheus", "loki"]
+    exits.callback(subprocess.run, [*compose, "down", "--volumes"], env=env, check=False)
+    if subprocess.run([*compose, "up", "--wait", *services], env=env, check=False).returncode:
+        raise SystemExit("Docker did not start the backends (see above); STACK=native needs none")
+    return Layout(folder / "stack")
+
+
+STACKS: dict[str, Callable[[ExitStack, Path], Layout]] = {"native": _native, "docker": _docker}
