@@ -87,7 +87,9 @@ OPERATION_TYPE = _define(
     "`rule_generate`, `code_generate`, `structured_output`, `instruction_modify`, `qa_document`",
     inherit=True,
 )
-EXTERNAL_TRACE_ID = _define("dify.external_trace_id", "string", "`X-Trace-Id` of the caller")
+EXTERNAL_TRACE_ID = _define(
+    "dify.external_trace_id", "string", "`X-Trace-Id` or `trace_id` of the caller", inherit=True
+)
 
 # How it ended.
 ERROR_TYPE = _define("error.type", "string", "Kind of the failure; absent where there was none")

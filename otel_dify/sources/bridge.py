@@ -176,14 +176,20 @@ class BridgeTracer(CurrentSpanTracer):
         kinds: kind of operation by kind of span.
         refine: completes an operation from the name the instrumentation gave, at its end.
         started: sees each span that has been started.
+        ignored: tells from its name whether a span stays invisible.
     """
 
     def __init__(
-        self, kinds: Mapping[SpanKind, Kind], refine: Refine, started: Callable[[BridgedSpan], None]
+        self,
+        kinds: Mapping[SpanKind, Kind],
+        refine: Refine,
+        started: Callable[[BridgedSpan], None],
+        ignored: Callable[[str], bool],
     ) -> None:
         self._kinds = kinds
         self._refine = refine
         self._started = started
+        self._ignored = ignored
 
     def start_span(  # noqa: PLR0917 - the interface of OpenTelemetry
         self,
@@ -199,7 +205,7 @@ class BridgeTracer(CurrentSpanTracer):
         """Start an operation; a kind of span that the source does not name stays invisible."""
         del record_exception, set_status_on_exception
         row = self._kinds.get(kind)
-        if row is not None:
+        if row is not None and not self._ignored(name):
             with guarded(f"otel_dify.sources.bridge {row.name}"):
                 # The recorders start the span with what is known now: samplers look at it.
                 operation = start(
@@ -241,12 +247,18 @@ def _unseen(_span: BridgedSpan) -> None:
     """See nothing."""
 
 
+def _none(_name: str) -> bool:
+    """Ignore no span."""
+    return False
+
+
 def instrument(
     instrumentor: Any,
     kinds: Mapping[SpanKind, Kind],
     *,
     refine: Refine = _as_it_is,
     started: Callable[[BridgedSpan], None] = _unseen,
+    ignored: Callable[[str], bool] = _none,
     **options: Any,
 ) -> None:
     """Attach an upstream instrumentation with the bridge as its tracer provider.
@@ -258,12 +270,13 @@ def instrument(
         kinds: kind of operation by kind of span.
         refine: completes an operation from the name the instrumentation gave, at its end.
         started: sees each span that has been started.
+        ignored: tells from its name whether a span stays invisible.
         options: what else the instrumentor takes.
     """
     if instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.uninstrument()
     instrumentor.instrument(
-        tracer_provider=BridgeProvider(BridgeTracer(kinds, refine, started)),
+        tracer_provider=BridgeProvider(BridgeTracer(kinds, refine, started, ignored)),
         meter_provider=NoOpMeterProvider(),
         skip_dep_check=True,
         **options,

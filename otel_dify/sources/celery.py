@@ -18,6 +18,20 @@ from otel_dify.sources.bridge import instrument
 
 _SENT_AT = "otel_dify_sent_at"
 """Header of a task: when it was sent, nanoseconds since the epoch."""
+_REQUEST = "otel_dify_request_id"
+"""Header of a task: ``X-Request-ID`` of the request that it serves."""
+
+# Tasks that ask again and again whether there is something to do. What they find they send as
+# other tasks, whose traces begin there.
+_POLLS = frozenset(
+    {
+        "batch_update_api_token_last_used",
+        "check_and_resume",
+        "poll_workflow_schedules",
+        "queue_monitor_task",
+        "trigger_provider_refresh",
+    }
+)
 
 
 def attach(_: ModuleType) -> None:
@@ -27,6 +41,7 @@ def attach(_: ModuleType) -> None:
         CeleryInstrumentor(),  # type: ignore[no-untyped-call] # upstream is untyped
         {SpanKind.PRODUCER: SEND, SpanKind.CONSUMER: TASK},
         refine=_refine,
+        ignored=lambda name: name.rpartition(".")[2] in _POLLS,
     )
     # Connected after the instrumentation's own handler, so that the task's operation is there.
     signals.task_prerun.connect(_waited, weak=False)
@@ -43,6 +58,10 @@ def _refine(operation: Operation, _name: str) -> None:
 def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None:
         headers[_SENT_AT] = time.time_ns()
+        sender = current()
+        request = sender.get(a.REQUEST_ID) if sender is not None else None
+        if request is not None:
+            headers[_REQUEST] = request
 
 
 @never_raises("otel_dify.sources.celery wait")
@@ -51,6 +70,7 @@ def _waited(task: Any = None, **_: Any) -> None:
     if operation is None or operation.kind is not TASK:
         return
     operation.set(a.TASK_NAME, task.name)
+    operation.set(a.REQUEST_ID, getattr(task.request, _REQUEST, None))
     delivery = task.request.delivery_info or {}
     operation.set(a.DESTINATION, delivery.get("routing_key"))
     sent = getattr(task.request, _SENT_AT, None)

@@ -3,11 +3,15 @@
 The instrumentation ends its span when Flask tears the request down, which for a stream is before
 its first byte. Here the operation ends with the last byte of the body, and whatever the body's
 generator does (Dify sends the Celery task of a streamed run from it) lies within the request.
+
+``X-Request-ID`` is taken from the caller or made, and returned with ``X-Response-Time``.
 """
 
 from __future__ import annotations
 
+import re
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
@@ -32,12 +36,17 @@ def attach(flask: ModuleType) -> None:
     instrument(FlaskInstrumentor(), {SpanKind.SERVER: REQUEST}, started=_started)
 
 
+# What is taken over from a caller goes into headers and logs.
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
+
+
 class _Call:
     """One call of the app: the request's operation, and when the instrumentation ended its span."""
 
-    def __init__(self) -> None:
+    def __init__(self, given_id: str) -> None:
         self.operation: Operation | None = None
         self.torn_down = False
+        self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
 
     def later(self, _: int | None) -> None:
         """Leave the operation open when the instrumentation ends its span: the body ends it."""
@@ -49,16 +58,18 @@ def _started(span: BridgedSpan) -> None:
     call = _call.get()
     if call is not None and call.operation is None:
         call.operation = span.operation
+        call.operation.set(a.REQUEST_ID, call.request_id)
         span.at_end = call.later
 
 
 def _on_call(
     wrapped: Callable[..., Iterable[bytes]], _app: Any, args: Any, kwargs: Any
 ) -> Iterable[bytes]:
-    call = _Call()
+    environ, start_response = args
+    call = _Call(environ.get("HTTP_X_REQUEST_ID", ""))
     token = _call.set(call)
     try:
-        body = wrapped(*args, **kwargs)
+        body = wrapped(environ, _naming(start_response, call), **kwargs)
     except BaseException as error:
         if call.operation is not None:
             with guarded("otel_dify.sources.flask failed"):
@@ -72,10 +83,28 @@ def _on_call(
     if call.torn_down:
         # A streamed body tears the request down a second time, and the instrumentation would
         # detach its context a second time ("Failed to detach context").
-        environ = args[0]
         for key in [key for key in environ if key.startswith("opentelemetry-flask.")]:
             del environ[key]
     return Body(body, call.operation)
+
+
+def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., Any]:
+    """Add the request's id and the seconds it took to the headers of its response."""
+
+    def respond(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        with guarded("otel_dify.sources.flask headers"):
+            operation = call.operation
+            if operation is not None:
+                seconds = (time.time_ns() - operation.start_ns) / 1e9
+                own = {"X-Request-ID": call.request_id, "X-Response-Time": f"{seconds:.3f}s"}
+                there = {name.lower() for name, _ in headers}
+                headers = [
+                    *headers,
+                    *((name, value) for name, value in own.items() if name.lower() not in there),
+                ]
+        return start_response(status, headers, *rest)
+
+    return respond
 
 
 class Body:

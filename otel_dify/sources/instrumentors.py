@@ -56,6 +56,12 @@ class Messages(_Source):
     name = "dify_messages"
 
 
+class Requests(_Source):
+    """What a caller of Dify names: its trace and its session."""
+
+    name = "dify_requests"
+
+
 class Retrieval(_Source):
     """Retrieval from data sets."""
 

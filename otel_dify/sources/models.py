@@ -7,7 +7,8 @@ questions right, which the numbers of Dify's nodes leave out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import MODEL_CALL
 from otel_dify.operations.operation import Operation, start
 from otel_dify.sources.providers import provider_name
-from otel_dify.sources.streams import observed
+from otel_dify.sources.streams import observe
 
 # Class to what it does, in OpenTelemetry's words where they have one; and the name of the
 # argument that holds the inputs, with its position.
@@ -47,38 +48,31 @@ def attach(module: ModuleType) -> None:
 def _around(operation_name: str, inputs: str, position: int) -> Callable[..., Any]:
     def invoke(wrapped: Callable[..., Any], model: Any, args: Any, kwargs: Any) -> Any:
         try:
-            given = kwargs[inputs] if inputs in kwargs else args[position : position + 1]
-            name = kwargs.get("model") or args[0]
-            operation = start(MODEL_CALL, _request(model, operation_name, name, kwargs, args))
+            name = _argument("model", 0, args, kwargs)
+            operation = start(MODEL_CALL, _request(model, operation_name, name, args, kwargs))
             with guarded("otel_dify.sources.models inputs"):
-                _see_inputs(operation, given if inputs in kwargs else (given or (None,))[0])
+                _see_inputs(operation, _argument(inputs, position, args, kwargs))
         except Exception as error:  # noqa: BLE001 - the call must go on without its operation
             failed("otel_dify.sources.models start", error)
             return wrapped(*args, **kwargs)
-        return _observe(operation, wrapped, args, kwargs)
+        return observe(
+            operation,
+            "otel_dify.sources.models",
+            partial(wrapped, *args, **kwargs),
+            whole=partial(_see_result, operation),
+            stream=lambda: _Stream(operation).see,
+        )
 
     return invoke
 
 
-def _observe(operation: Operation, wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    try:
-        with operation.active():
-            result = wrapped(*args, **kwargs)
-    except BaseException as error:
-        with guarded("otel_dify.sources.models failure"):
-            operation.fail(error)
-            operation.end()
-        raise
-    if isinstance(result, Generator):
-        return observed(result, operation, _Stream(operation).see)
-    with guarded("otel_dify.sources.models result"):
-        _see_result(operation, result)
-        operation.end()
-    return result
+def _argument(name: str, position: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Return an argument of ``invoke``, however it was given."""
+    return kwargs.get(name, args[position] if len(args) > position else None)
 
 
 def _request(
-    model: Any, operation_name: str, name: str, kwargs: Mapping[str, Any], args: Any
+    model: Any, operation_name: str, name: str, args: Any, kwargs: Mapping[str, Any]
 ) -> dict[a.Attribute, Any]:
     provider = str(model.provider)
     known: dict[a.Attribute, Any] = {
@@ -90,8 +84,7 @@ def _request(
         a.TENANT_ID: getattr(model.model_runtime, "tenant_id", None),
     }
     if operation_name == "chat":
-        given = kwargs.get("model_parameters", args[3] if len(args) > 3 else None)  # noqa: PLR2004 - position in invoke()
-        parameters: Mapping[str, Any] = given or {}
+        parameters: Mapping[str, Any] = _argument("model_parameters", 3, args, kwargs) or {}
         known |= {
             a.TEMPERATURE: parameters.get("temperature"),
             a.TOP_P: parameters.get("top_p"),
@@ -101,7 +94,9 @@ def _request(
 
 
 def _see_inputs(operation: Operation, given: Any) -> None:
-    operation.set(a.INPUT_MESSAGES, lambda: _messages(given))
+    # Not the files of speech.
+    if isinstance(given, str | list):
+        operation.set(a.INPUT_MESSAGES, lambda: _messages(given))
     if isinstance(given, list):
         operation.set(a.INPUT_COUNT, len(given))
 

@@ -16,7 +16,14 @@ from typing import Any
 from wrapt import register_post_import_hook
 
 from otel_dify.guard import guarded
-from otel_dify.sources import carry, dify_helpers, dify_messages, dify_retrieval, dify_tools
+from otel_dify.sources import (
+    carry,
+    dify_helpers,
+    dify_messages,
+    dify_requests,
+    dify_retrieval,
+    dify_tools,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ SOURCES: tuple[Source, ...] = (
     Source("dify_models", _MODELS, "models"),
     Source("dify_tools", ("graphon.nodes.tool.tool_node",), "tools"),
     Source("dify_messages", dify_messages.WATCHES, "dify_messages"),
+    Source("dify_requests", dify_requests.WATCHES, "dify_requests"),
     Source("dify_retrieval", dify_retrieval.WATCHES, "dify_retrieval"),
     Source("dify_tools", dify_tools.WATCHES, "dify_tools"),
     Source("dify_helpers", dify_helpers.WATCHES, "dify_helpers"),

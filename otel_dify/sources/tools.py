@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ from otel_dify.guard import failed, guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import TOOL_CALL
 from otel_dify.operations.operation import Operation, start
-from otel_dify.sources.streams import observed
+from otel_dify.sources.streams import observe
 
 
 def attach(module: ModuleType) -> None:
@@ -33,16 +34,22 @@ class _ObservedRuntime(ObjectProxy):  # type: ignore[type-arg] # not generic in 
         super().__init__(runtime)
         self._self_data = node_data
 
-    def invoke(self, **kwargs: Any) -> Any:
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
         """Call the tool."""
-        call = self.__wrapped__.invoke
+        call = partial(self.__wrapped__.invoke, *args, **kwargs)
         try:
             operation = start(TOOL_CALL, _request(self._self_data))
             operation.set(a.TOOL_INPUTS, kwargs.get("tool_parameters"))
         except Exception as error:  # noqa: BLE001 - the call must go on without its operation
             failed("otel_dify.sources.tools start", error)
-            return call(**kwargs)
-        return observe(operation, call, **kwargs)
+            return call()
+        return observe(
+            operation,
+            "otel_dify.sources.tools",
+            call,
+            whole=partial(operation.set, a.TOOL_OUTPUTS),
+            stream=lambda: _Messages(operation).see,
+        )
 
 
 def _request(data: Any) -> dict[a.Attribute, Any]:
@@ -55,23 +62,16 @@ def _request(data: Any) -> dict[a.Attribute, Any]:
     }
 
 
-def observe(operation: Operation, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a tool as an operation, which ends with the last message of a streamed result."""
-    try:
-        with operation.active():
-            result = call(*args, **kwargs)
-    except BaseException as error:
-        with guarded("otel_dify.sources.tools failure"):
-            operation.fail(error)
-            operation.end()
-        raise
-    if isinstance(result, Generator):
-        return observed(result, operation, _unseen)
-    with guarded("otel_dify.sources.tools result"):
-        operation.set(a.TOOL_OUTPUTS, result)
-        operation.end()
-    return result
+class _Messages:
+    """What the messages of a tool tell: texts and JSON; files and blobs are left out."""
 
+    def __init__(self, operation: Operation) -> None:
+        self._seen: list[Any] = []
+        operation.set(a.TOOL_OUTPUTS, lambda: self._seen)
 
-def _unseen(_message: Any) -> None:
-    """See nothing of a message."""
+    def see(self, message: Any) -> None:
+        """Look at one message."""
+        content = getattr(message, "message", None)
+        told = getattr(content, "text", None) or getattr(content, "json_object", None)
+        if told is not None:
+            self._seen.append(told)

@@ -113,8 +113,14 @@ class Rig:
         self.folder = folder
         sys.path.insert(0, str(folder))
         self.drive: Any = import_module("drive")
+        lines = (folder / "dify.env").read_text(encoding="utf-8").splitlines()
+        known = dict(line.split("=", 1) for line in lines if line.startswith("DB_"))
         self._database: Any = import_module("psycopg2").connect(
-            host="127.0.0.1", port=25432, user="postgres", password="difyai123456", dbname="dify"
+            host=known["DB_HOST"],
+            port=known["DB_PORT"],
+            user=known["DB_USERNAME"],
+            password=known["DB_PASSWORD"],
+            dbname=known["DB_DATABASE"],
         )
         self._database.autocommit = True
 
@@ -173,7 +179,7 @@ def settle(rig: Rig) -> None:
         same = same + 1 if total == last else 0
         last = total
         # Longer than an export interval of the rig and the delay of naming conversations.
-        return same >= 14  # noqa: PLR2004 - seconds
+        return same >= 14
 
     wait_until(quiet, "the end of all counting")
 
