@@ -1,0 +1,179 @@
+"""Documentation that comes from tables in the code.
+
+``python -m otel_dify.docs`` writes ``docs/data-dictionary.md`` and the settings in ``README.md``;
+with ``--check`` it writes nothing and fails where they are not up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from otel_dify.operations.attributes import Attribute, all_attributes
+from otel_dify.operations.instruments import INSTRUMENTS, Instrument, Recording, Value, When
+from otel_dify.operations.kinds import KINDS, Kind
+from otel_dify.settings import SETTINGS
+
+BEGIN, END = "<!-- settings: generated -->", "<!-- settings: end -->"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Write a Markdown table."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + " --- |" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+
+def settings() -> str:
+    """Write the reference of settings."""
+
+    def rows(*, standard: bool) -> Iterator[Sequence[str]]:
+        for setting in SETTINGS:
+            if setting.standard is standard:
+                yield f"`{setting.name}`", setting.doc, f"`{setting.shown_default}`"
+
+    head = ("Variable", "What it does", "Default")
+    lines = [
+        *table(head, rows(standard=False)),
+        "",
+        "OpenTelemetry's own, with their standard meaning:",
+        "",
+        *table(head, rows(standard=True)),
+    ]
+    return "\n".join(lines)
+
+
+def data_dictionary() -> str:
+    """Write the data dictionary."""
+    return "\n".join(
+        [
+            "# Data dictionary",
+            "",
+            "Every kind of operation that otel_dify records, with its span, metrics and log event.",
+            "Generated from `otel_dify/operations` by `make docs`; do not edit.",
+            "",
+            "A kind nests under any of those named; what is between them and it may be missing.",
+            "Attributes marked *content* hold what users or models wrote. Unless "
+            "`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` asks for them, a reference such "
+            "as `ref:workflow_run_id=…` stands in their place.",
+            "",
+            "## On every operation of a run",
+            "",
+            "An operation has these from the one above it; requests, tasks and messages also from "
+            "those below.",
+            "",
+            *_attributes(attribute for attribute in all_attributes() if attribute.inherit),
+            "",
+            "An operation that failed has `error.type` and `dify.error.message`, and its span the "
+            "status ERROR.",
+            *(line for kind in KINDS for line in _kind(kind)),
+            "",
+            "## Metrics",
+            "",
+            *table(
+                ("Metric", "Type", "Unit", "What it measures", "Buckets"),
+                (_instrument(instrument) for instrument in INSTRUMENTS),
+            ),
+            "",
+            "Recorded for every operation, whatever the sampling. Labels `tenant_id`, `app_id` and "
+            "`workflow_id` can be switched off with `OTEL_DIFY_METRIC_TENANT_LABELS=false`; users "
+            "are never labels.",
+            "",
+        ]
+    )
+
+
+def _kind(kind: Kind) -> Iterator[str]:
+    yield from ("", f"## {kind.name.capitalize()}", "", kind.doc, "")
+    yield f"- Span: `{kind.span_name}`, {kind.span_kind.name}, below {', '.join(kind.below)}"
+    if kind.folds:
+        yield (
+            "- A fast and successful one has no span: it is counted in `dify.db.query.count` and "
+            "`dify.db.query.duration` of the operation above it"
+        )
+    if kind.event:
+        yield f"- Log event: `{kind.event}`"
+    yield ""
+    yield from _attributes(kind.attributes)
+    if kind.recordings:
+        yield ""
+        yield from table(
+            ("Metric", "Value", "Labels"), (_recording(recording) for recording in kind.recordings)
+        )
+
+
+def _attributes(attributes: Iterable[Attribute]) -> Iterator[str]:
+    return table(
+        ("Attribute", "Type", "What it says"),
+        (
+            (f"`{known.key}`", known.type, f"{known.doc}{' *(content)*' if known.content else ''}")
+            for known in attributes
+        ),
+    )
+
+
+def _recording(recording: Recording) -> Sequence[str]:
+    if recording.value is Value.ONE:
+        value = "1"
+    elif recording.value is Value.DURATION:
+        value = "duration"
+    else:
+        value = f"`{recording.value.key}`"
+    if recording.when is When.FAILED:
+        value += ", if failed"
+    constants = (f'`{name}="{text}"`' for name, text in recording.constants)
+    labels = (f"`{name}`" for name, _ in recording.labels)
+    return f"`{recording.instrument.name}`", value, ", ".join([*constants, *labels])
+
+
+def _instrument(instrument: Instrument) -> Sequence[str]:
+    return (
+        f"`{instrument.name}`",
+        instrument.kind,
+        f"`{instrument.unit}`",
+        instrument.doc,
+        " ".join(f"{bound:g}" for bound in instrument.buckets),
+    )
+
+
+def readme(text: str) -> str:
+    """Put the reference of settings between its marks in the README.
+
+    Raises:
+        ValueError: if the marks are not there.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"README.md needs the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{settings()}\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = Path()) -> int:
+    """Write the documents, or check them; the exit code tells whether they are up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only check")
+    check = parser.parse_args(arguments).check
+    wanted = {
+        root / "docs" / "data-dictionary.md": data_dictionary(),
+        root / "README.md": readme((root / "README.md").read_text(encoding="utf-8")),
+    }
+    stale = [
+        path
+        for path, text in wanted.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        if check:
+            sys.stderr.write(f"{path} is not up to date: run `make docs` and commit it\n")
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path], encoding="utf-8")
+    return len(stale) if check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
