@@ -7,7 +7,10 @@ layout, the test's own command line (with ``COLUMNS`` set) writes them anew.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -24,7 +27,7 @@ TRACE = "5b8efff798038103d269b633813fc60c"
 
 def test_a_failed_run_of_two_processes_with_its_metrics_and_logs() -> None:
     result = view(DATA / "support", "--last", "--metrics", "--logs", width=130)
-    assert result.output == expected("support")
+    assert result.stdout == expected("support")
 
 
 def test_broken_and_hostile_data_is_shown_and_what_is_unreadable_is_said() -> None:
@@ -38,17 +41,17 @@ def test_broken_and_hostile_data_is_shown_and_what_is_unreadable_is_said() -> No
 
 
 def test_without_a_selection_the_runs_are_listed() -> None:
-    assert view(DATA / "support", width=120).output == expected("list")
+    assert view(DATA / "support", width=120).stdout == expected("list")
 
 
 def test_all_lists_the_traces_without_a_run_too() -> None:
-    assert "GET /health" not in view(DATA / "support").output
-    assert "GET /health" in view(DATA / "support", "--all").output
+    assert "GET /health" not in view(DATA / "support").stdout
+    assert "GET /health" in view(DATA / "support", "--all").stdout
 
 
 @pytest.mark.parametrize("option", [("--run", RUN), ("--trace", TRACE), ("--trace", TRACE.upper())])
 def test_run_id_and_trace_id_find_the_same_trace(option: tuple[str, str]) -> None:
-    assert view(DATA / "support", *option).output == view(DATA / "support", "--last").output
+    assert view(DATA / "support", *option).stdout == view(DATA / "support", "--last").stdout
 
 
 def test_one_file_may_hold_all_signals_as_the_collector_writes_them(tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ def test_one_file_may_hold_all_signals_as_the_collector_writes_them(tmp_path: Pa
     one = tmp_path / "telemetry.json"
     one.write_text("".join(p.read_text(encoding="utf-8") for p in parts), encoding="utf-8")
     options = ("--last", "--metrics", "--logs")
-    assert view(one, *options).output == view(DATA / "support", *options).output
+    assert view(one, *options).stdout == view(DATA / "support", *options).stdout
 
 
 def test_a_resumed_run_shows_every_trace_of_it(tmp_path: Path) -> None:
@@ -64,22 +67,20 @@ def test_a_resumed_run_shows_every_trace_of_it(tmp_path: Path) -> None:
     first = (folder / "traces-node1-worker-0.jsonl").read_text(encoding="utf-8")
     later = first.replace(TRACE, "1" * 32).replace('"176385000', '"176385360')
     (folder / "traces-node2-worker-0.jsonl").write_text(later, encoding="utf-8")
-    output = view(folder, "--run", RUN).output
+    output = view(folder, "--run", RUN).stdout
     assert output.index(f"trace  {TRACE}") < output.index(f"trace  {'1' * 32}")
 
 
 def test_the_folder_defaults_to_the_exporters() -> None:
     folder = str(DATA / "support")
     assert (
-        view("--last", environ={"OTEL_DIFY_FILE_PATH": folder}).output
-        == view(folder, "--last").output
+        view("--last", environ={"OTEL_DIFY_FILE_PATH": folder}).stdout
+        == view(folder, "--last").stdout
     )
 
 
 def test_failed_spans_are_red_and_others_are_not() -> None:
-    output = view(
-        DATA / "support", "--last", width=160, environ={"FORCE_COLOR": "1"}, colour=True
-    ).output
+    output = view(DATA / "support", "--last", width=160, environ={"FORCE_COLOR": "1"}).stdout
     red = click.style("|", fg="red").split("|")[0]
     bars = [line for line in output.splitlines() if "█" in line]
     failed = [line.removeprefix(red).strip("│├└─ ") for line in bars if line.startswith(red)]
@@ -104,7 +105,7 @@ def test_failed_spans_are_red_and_others_are_not() -> None:
 def test_colour_follows_no_color_then_force_color_then_the_terminal(
     environ: dict[str, str], coloured: bool
 ) -> None:
-    output = view(DATA / "support", "--last", environ=environ, colour=True).output
+    output = view(DATA / "support", "--last", environ=environ).stdout
     assert ("\x1b[" in output) is coloured
 
 
@@ -135,6 +136,18 @@ def test_an_unknown_run_says_how_to_list_what_there_is() -> None:
 
 def test_selections_exclude_each_other() -> None:
     assert view(DATA / "support", "--last", "--trace", TRACE).exit_code == 2
+
+
+def test_it_runs_as_a_module_where_its_script_is_not_installed() -> None:
+    """In Dify's containers the package is a folder on PYTHONPATH."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "otel_dify.cli", "view", DATA / "support"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+    assert shown.stdout == expected("list")
 
 
 def test_fixtures_are_one_json_document_a_line() -> None:
