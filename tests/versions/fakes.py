@@ -219,8 +219,8 @@ def llm_extra(runtime: Models) -> dict[str, Any]:
     """Return what an LLM node needs of its host."""
     return {
         "model_instance": PreparedModel(runtime),
-        "http_client": None,
-        "llm_file_saver": None,
+        "http_client": object(),
+        "llm_file_saver": object(),
         "prompt_message_serializer": _Prompts(),
     }
 
@@ -230,8 +230,13 @@ def classifier_extra(runtime: Models, template: Any) -> dict[str, Any]:
     return {**llm_extra(runtime), "template_renderer": template}
 
 
-MODEL_DATA = {"provider": PROVIDER, "name": "gpt-4o", "mode": "chat", "completion_params": {}}
-LLM_DATA = {
+MODEL_DATA: dict[str, Any] = {
+    "provider": PROVIDER,
+    "name": "gpt-4o",
+    "mode": "chat",
+    "completion_params": {},
+}
+LLM_DATA: dict[str, Any] = {
     "model": MODEL_DATA,
     "prompt_template": [{"role": "user", "text": "How are you?"}],
     "context": {"enabled": False},
@@ -263,9 +268,7 @@ class Tools:
     def _stream(self) -> Generator[Any, None, None]:
         message = load("nodes.tool_runtime_entities", "ToolRuntimeMessage")
         for text in self.messages:
-            yield message(
-                type=message.MessageType.TEXT, message=message.TextMessage(text=text)
-            )
+            yield message(type=message.MessageType.TEXT, message=message.TextMessage(text=text))
         if self.fails:
             raise ToolNodeError(self.fails)
 
@@ -274,7 +277,7 @@ class Tools:
         return LLMUsage.empty_usage()
 
 
-TOOL_DATA = {
+TOOL_DATA: dict[str, Any] = {
     "provider_id": "weather",
     "provider_type": "builtin",
     "provider_name": "weather",

@@ -12,7 +12,14 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
+
+from otel_dify.sources import registry
+
+# Before any of it is imported, as in a process of Dify.
+for _source in ("dify_graphon", "dify_models", "dify_tools"):
+    registry.attach(_source)
 
 GRAPHON = tuple(int(part) for part in version("graphon").split(".")[:2])
 FRAMES = GRAPHON >= (0, 8)
@@ -87,6 +94,16 @@ class Script(Node[_ScriptData]):  # type: ignore[misc] # graphon is untyped here
     def retry(self) -> bool:
         """Whether failed attempts are repeated."""
         return bool(self.node_data.retry_config.retry_enabled)
+
+    @staticmethod
+    def succeeded(**given: Any) -> Any:
+        """Make a result that succeeded."""
+        return NodeRunResult(status=Status.SUCCEEDED, **given)
+
+    @staticmethod
+    def failed(**given: Any) -> Any:
+        """Make a result that failed."""
+        return NodeRunResult(status=Status.FAILED, error="failed", error_type="Failed", **given)
 
     @property
     def pool(self) -> Any:
@@ -181,7 +198,7 @@ class Shape:
 
     def chain(self, *names: str) -> Shape:
         """Connect nodes one after the other."""
-        for source, target in zip(names, names[1:], strict=False):
+        for source, target in pairwise(names):
             self.edge(source, target)
         return self
 
@@ -379,6 +396,11 @@ class Ended:
     def outputs(self) -> dict[str, Any]:
         """Outputs of the run."""
         return dict(state_of(self.engine).outputs)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens as the engine added them up: what Dify stores with a run."""
+        return int(state_of(self.engine).total_tokens)
 
     @property
     def status(self) -> str:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - lines of span trees are as long as they are
 """Failures of nodes: where they are marked, what they are called, what recovers them."""
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def test_a_failed_node_fails_its_run(recorded: Recording) -> None:
 
     assert ended.status == "GraphRunFailedEvent"
     assert recorded.tree(*SHOWN) == snapshot("""\
-invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=TeapotError, dify.error.message=out of order}
-  start start {dify.node.status=succeeded}
-  script boil [ERROR] {dify.node.status=failed, error.type=TeapotError, dify.error.message=out of order}\
+invoke_workflow [ERROR] {workflow.status=failed, error.type=TeapotError, error.message=out of order}
+  start start {node.status=succeeded}
+  script boil [ERROR] {node.status=failed, error.type=TeapotError, error.message=out of order}\
 """)
 
 
@@ -55,9 +56,9 @@ def test_an_exception_in_a_node_fails_its_run(recorded: Recording) -> None:
     run(Shape().start().script("burst", burst).end().chain("start", "burst", "end"))
 
     assert recorded.tree(*SHOWN) == snapshot("""\
-invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=WorkflowNodeError, dify.error.message=by nothing}
-  start start {dify.node.status=succeeded}
-  script burst [ERROR] {dify.node.status=failed, error.type=WorkflowNodeError, dify.error.message=by nothing}\
+invoke_workflow [ERROR] {workflow.status=failed, error.type=WorkflowNodeError, error.message=by nothing}
+  start start {node.status=succeeded}
+  script burst [ERROR] {node.status=failed, error.type=WorkflowNodeError, error.message=by nothing}\
 """)
 
 
@@ -71,11 +72,11 @@ def test_a_failure_in_an_item_is_marked_at_the_item_and_above(recorded: Recordin
 
     assert ended.status == "GraphRunFailedEvent"
     assert recorded.tree(*SHOWN) == snapshot("""\
-invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=TeapotError, dify.error.message=out of order}
-  start start {dify.node.status=succeeded}
-  iteration each [ERROR] {dify.node.status=failed, error.type=TeapotError, dify.error.message=out of order}
-    iteration item [ERROR] {dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
-      script boil [ERROR] {dify.node.status=failed, dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}\
+invoke_workflow [ERROR] {workflow.status=failed, error.type=TeapotError, error.message=out of order}
+  start start {node.status=succeeded}
+  iteration each [ERROR] {node.status=failed, error.type=TeapotError, error.message=out of order}
+    iteration item [ERROR] {node.index=0, error.type=TeapotError, error.message=out of order}
+      script boil [ERROR] {node.status=failed, node.index=0, error.type=TeapotError, error.message=out of order}\
 """)
 
 
@@ -95,13 +96,13 @@ def test_an_iteration_that_goes_on_after_errors_succeeds(recorded: Recording) ->
     assert ended.outputs == {"teas": [None, "green"]}
     assert recorded.tree(*SHOWN[1:]) == snapshot("""\
 invoke_workflow
-  start start {dify.node.status=succeeded}
-  iteration each {dify.node.status=succeeded}
-    iteration item [ERROR] {dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
-      script boil [ERROR] {dify.node.status=failed, dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
-    iteration item {dify.node.index=1}
-      script boil {dify.node.status=succeeded, dify.node.index=1}
-  end end {dify.node.status=succeeded}\
+  start start {node.status=succeeded}
+  iteration each {node.status=succeeded}
+    iteration item [ERROR] {node.index=0, error.type=TeapotError, error.message=out of order}
+      script boil [ERROR] {node.status=failed, node.index=0, error.type=TeapotError, error.message=out of order}
+    iteration item {node.index=1}
+      script boil {node.status=succeeded, node.index=1}
+  end end {node.status=succeeded}\
 """)
     # Frames count what failed in them.
     expected = "partial-succeeded" if FRAMES else "succeeded"
@@ -116,11 +117,11 @@ def test_a_failure_in_a_pass_is_marked_at_the_pass_and_above(recorded: Recording
     run(shape)
 
     assert recorded.tree(*SHOWN) == snapshot("""\
-invoke_workflow [ERROR] {dify.workflow.status=failed, error.type=TeapotError, dify.error.message=out of order}
-  start start {dify.node.status=succeeded}
-  loop again [ERROR] {dify.node.status=failed, error.type=TeapotError, dify.error.message=out of order}
-    loop pass [ERROR] {dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}
-      script boil [ERROR] {dify.node.status=failed, dify.node.index=0, error.type=TeapotError, dify.error.message=out of order}\
+invoke_workflow [ERROR] {workflow.status=failed, error.type=TeapotError, error.message=out of order}
+  start start {node.status=succeeded}
+  loop again [ERROR] {node.status=failed, error.type=TeapotError, error.message=out of order}
+    loop pass [ERROR] {node.index=0, error.type=TeapotError, error.message=out of order}
+      script boil [ERROR] {node.status=failed, node.index=0, error.type=TeapotError, error.message=out of order}\
 """)
 
 
@@ -134,12 +135,17 @@ def test_retries_are_events_of_one_span(recorded: Recording) -> None:
     assert ended.outputs == {"tea": "green"}
     assert recorded.tree(a.NODE_STATUS, a.NODE_RETRIES, a.ERROR_TYPE) == snapshot("""\
 invoke_workflow
-  start start {dify.node.status=succeeded}
-  script boil {dify.node.status=succeeded, dify.node.retry_count=2} !retry !retry
-  end end {dify.node.status=succeeded}\
+  start start {node.status=succeeded}
+  script boil {node.status=succeeded, node.retry_count=2} !retry !retry
+  end end {node.status=succeeded}\
 """)
     events = [dict(event.attributes or {}) for event in recorded.span("script boil").events]
-    assert events == snapshot([{'dify.node.retry_index': 1, 'dify.error.message': 'out of order'}, {'dify.node.retry_index': 2, 'dify.error.message': 'out of order'}])
+    assert events == snapshot(
+        [
+            {"dify.node.retry_index": 1, "dify.error.message": "out of order"},
+            {"dify.node.retry_index": 2, "dify.error.message": "out of order"},
+        ]
+    )
     assert recorded.total("dify.node.retries") == 2
     assert recorded.total("dify.requests.total", type="node", node_type="script") == 1
 
@@ -151,8 +157,8 @@ def test_exhausted_retries_fail_the_node_once(recorded: Recording) -> None:
 
     assert recorded.tree(a.NODE_STATUS, a.NODE_RETRIES, a.ERROR_TYPE) == snapshot("""\
 invoke_workflow [ERROR] {error.type=TeapotError}
-  start start {dify.node.status=succeeded}
-  script boil [ERROR] {dify.node.status=failed, dify.node.retry_count=2, error.type=TeapotError} !retry !retry\
+  start start {node.status=succeeded}
+  script boil [ERROR] {node.status=failed, node.retry_count=2, error.type=TeapotError} !retry !retry\
 """)
     assert recorded.total("dify.errors.total", type="node") == 1
     assert recorded.total("dify.errors.total", type="workflow") == 1
@@ -170,11 +176,11 @@ def test_a_fail_branch_recovers_the_run(recorded: Recording) -> None:
     assert ended.status == "GraphRunPartialSucceededEvent"
     assert ended.outputs == {"tea": "water"}
     assert recorded.tree(*SHOWN, a.EXCEPTIONS_COUNT) == snapshot("""\
-invoke_workflow {dify.workflow.status=partial-succeeded, dify.workflow.exceptions_count=1}
-  start start {dify.node.status=succeeded}
-  script boil [ERROR] {dify.node.status=exception, error.type=TeapotError, dify.error.message=out of order}
-  script water {dify.node.status=succeeded}
-  end end-water {dify.node.status=succeeded}\
+invoke_workflow {workflow.status=partial-succeeded, workflow.exceptions_count=1}
+  start start {node.status=succeeded}
+  script boil [ERROR] {node.status=exception, error.type=TeapotError, error.message=out of order}
+  script water {node.status=succeeded}
+  end end-water {node.status=succeeded}\
 """)
 
 
@@ -186,8 +192,8 @@ def test_a_default_value_recovers_the_run(recorded: Recording) -> None:
 
     assert ended.outputs == {"tea": "black"}
     assert recorded.tree(*SHOWN, a.EXCEPTIONS_COUNT) == snapshot("""\
-invoke_workflow {dify.workflow.status=partial-succeeded, dify.workflow.exceptions_count=1}
-  start start {dify.node.status=succeeded}
-  script boil [ERROR] {dify.node.status=exception, error.type=TeapotError, dify.error.message=out of order}
-  end end {dify.node.status=succeeded}\
+invoke_workflow {workflow.status=partial-succeeded, workflow.exceptions_count=1}
+  start start {node.status=succeeded}
+  script boil [ERROR] {node.status=exception, error.type=TeapotError, error.message=out of order}
+  end end {node.status=succeeded}\
 """)

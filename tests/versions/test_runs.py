@@ -55,10 +55,10 @@ def test_nodes_lie_below_their_run_in_order(recorded: Recording) -> None:
 
     assert ended.outputs == {"text": "Hello Ada"}
     assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS) == snapshot("""\
-invoke_workflow {dify.workflow.status=succeeded}
-  start start {dify.node.status=succeeded}
-  template-transform hello {dify.node.status=succeeded}
-  end end {dify.node.status=succeeded}\
+invoke_workflow {workflow.status=succeeded}
+  start start {node.status=succeeded}
+  template-transform hello {node.status=succeeded}
+  end end {node.status=succeeded}\
 """)
 
 
@@ -136,12 +136,12 @@ def test_items_of_an_iteration_lie_below_it(recorded: Recording) -> None:
 invoke_workflow
   start start
   iteration each
-    iteration item {dify.node.iteration_id=each, dify.node.index=0}
-      template-transform first {dify.node.iteration_id=each, dify.node.index=0}
-      template-transform second {dify.node.iteration_id=each, dify.node.index=0}
-    iteration item {dify.node.iteration_id=each, dify.node.index=1}
-      template-transform first {dify.node.iteration_id=each, dify.node.index=1}
-      template-transform second {dify.node.iteration_id=each, dify.node.index=1}
+    iteration item {node.iteration_id=each, node.index=0}
+      template-transform first {node.iteration_id=each, node.index=0}
+      template-transform second {node.iteration_id=each, node.index=0}
+    iteration item {node.iteration_id=each, node.index=1}
+      template-transform first {node.iteration_id=each, node.index=1}
+      template-transform second {node.iteration_id=each, node.index=1}
   end end\
 """)
 
@@ -168,15 +168,15 @@ def test_parallel_items_keep_their_own_nodes(recorded: Recording) -> None:
 invoke_workflow
   end end
   iteration each
-    iteration item {dify.node.iteration_id=each, dify.node.index=0}
-      script first {dify.node.iteration_id=each, dify.node.index=0}
-      template-transform second {dify.node.iteration_id=each, dify.node.index=0}
-    iteration item {dify.node.iteration_id=each, dify.node.index=1}
-      script first {dify.node.iteration_id=each, dify.node.index=1}
-      template-transform second {dify.node.iteration_id=each, dify.node.index=1}
-    iteration item {dify.node.iteration_id=each, dify.node.index=2}
-      script first {dify.node.iteration_id=each, dify.node.index=2}
-      template-transform second {dify.node.iteration_id=each, dify.node.index=2}
+    iteration item {node.iteration_id=each, node.index=0}
+      script first {node.iteration_id=each, node.index=0}
+      template-transform second {node.iteration_id=each, node.index=0}
+    iteration item {node.iteration_id=each, node.index=1}
+      script first {node.iteration_id=each, node.index=1}
+      template-transform second {node.iteration_id=each, node.index=1}
+    iteration item {node.iteration_id=each, node.index=2}
+      script first {node.iteration_id=each, node.index=2}
+      template-transform second {node.iteration_id=each, node.index=2}
   start start\
 """)
 
@@ -196,16 +196,16 @@ def test_an_iteration_in_an_iteration_nests(recorded: Recording) -> None:
 invoke_workflow
   start start
   iteration rows
-    iteration item {dify.node.iteration_id=rows, dify.node.index=0}
-      iteration cells {dify.node.iteration_id=rows, dify.node.index=0}
-        iteration item {dify.node.iteration_id=cells, dify.node.index=0}
-          template-transform cell {dify.node.iteration_id=cells, dify.node.index=0}
-        iteration item {dify.node.iteration_id=cells, dify.node.index=1}
-          template-transform cell {dify.node.iteration_id=cells, dify.node.index=1}
-    iteration item {dify.node.iteration_id=rows, dify.node.index=1}
-      iteration cells {dify.node.iteration_id=rows, dify.node.index=1}
-        iteration item {dify.node.iteration_id=cells, dify.node.index=0}
-          template-transform cell {dify.node.iteration_id=cells, dify.node.index=0}
+    iteration item {node.iteration_id=rows, node.index=0}
+      iteration cells {node.iteration_id=rows, node.index=0}
+        iteration item {node.iteration_id=cells, node.index=0}
+          template-transform cell {node.iteration_id=cells, node.index=0}
+        iteration item {node.iteration_id=cells, node.index=1}
+          template-transform cell {node.iteration_id=cells, node.index=1}
+    iteration item {node.iteration_id=rows, node.index=1}
+      iteration cells {node.iteration_id=rows, node.index=1}
+        iteration item {node.iteration_id=cells, node.index=0}
+          template-transform cell {node.iteration_id=cells, node.index=0}
   end end\
 """)
 
@@ -246,12 +246,12 @@ def test_passes_of_a_loop_are_numbered_until_it_breaks(recorded: Recording) -> N
 invoke_workflow
   start start
   loop again
-    loop pass {dify.node.loop_id=again, dify.node.index=0}
-      script count {dify.node.loop_id=again, dify.node.index=0}
-    loop pass {dify.node.loop_id=again, dify.node.index=1}
-      script count {dify.node.loop_id=again, dify.node.index=1}
-    loop pass {dify.node.loop_id=again, dify.node.index=2}
-      script count {dify.node.loop_id=again, dify.node.index=2}
+    loop pass {node.loop_id=again, node.index=0}
+      script count {node.loop_id=again, node.index=0}
+    loop pass {node.loop_id=again, node.index=1}
+      script count {node.loop_id=again, node.index=1}
+    loop pass {node.loop_id=again, node.index=2}
+      script count {node.loop_id=again, node.index=2}
   end end\
 """)
 
@@ -266,7 +266,13 @@ def test_an_aborted_run_is_stopped_and_not_failed(recorded: Recording) -> None:
     ended = drain(made[0])
 
     assert ended.status == "GraphRunAbortedEvent"
-    assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS).splitlines()[:3] == snapshot(['invoke_workflow {dify.workflow.status=stopped}', '  start start {dify.node.status=succeeded}', '  script stop {dify.node.status=succeeded}'])
+    assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS).splitlines()[:3] == snapshot(
+        [
+            "invoke_workflow {workflow.status=stopped}",
+            "  start start {node.status=succeeded}",
+            "  script stop {node.status=succeeded}",
+        ]
+    )
 
 
 def pausing(*, resumed: Callable[[], bool]) -> Shape:
@@ -300,15 +306,15 @@ def test_a_paused_run_is_resumed_by_another_engine(recorded: Recording) -> None:
 
     assert paused.status == "GraphRunPausedEvent"
     assert first == snapshot("""\
-invoke_workflow {dify.workflow.status=paused}
-  start start {dify.node.status=succeeded}
-  script ask {dify.node.status=paused}\
+invoke_workflow {workflow.status=paused}
+  start start {node.status=succeeded}
+  script ask {node.status=paused}\
 """)
     assert ended.outputs == {"said": "yes"}
     assert recorded.tree(a.RUN_STATUS, a.RUN_RESUMED, a.NODE_STATUS) == snapshot("""\
-invoke_workflow {dify.workflow.status=succeeded, dify.workflow.resumed=True}
-  script ask {dify.node.status=succeeded}
-  end end {dify.node.status=succeeded}\
+invoke_workflow {workflow.status=succeeded, workflow.resumed=True}
+  script ask {node.status=succeeded}
+  end end {node.status=succeeded}\
 """)
     assert {dict(span.attributes or {})["dify.workflow.run_id"] for span in recorded.spans} == {
         RUN_ID
@@ -322,11 +328,11 @@ def test_a_run_nests_below_the_request_that_started_it(recorded: Recording) -> N
     request.end()
 
     assert recorded.tree(a.RUN_ID) == snapshot("""\
-POST /v1/workflows/run {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
-  invoke_workflow {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
-    start start {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
-    template-transform hello {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
-    end end {dify.workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}\
+POST /v1/workflows/run {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+  invoke_workflow {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+    start start {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+    template-transform hello {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
+    end end {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}\
 """)
 
 
