@@ -41,7 +41,7 @@ class Distro(BaseDistro):  # type: ignore[misc] # upstream is untyped
         with guarded(f"otel_dify.distro {entry_point.name}"):
             if registry.knows(entry_point.name):
                 registry.attach(entry_point.name)
-            else:
+            elif not registry.bridges(entry_point.module):
                 startup.after_gevent(lambda: _load_foreign(entry_point, kwargs))
 
 

@@ -16,6 +16,25 @@ from otel_dify.operations.instruments import INSTRUMENTS, Instrument, Recording,
 from otel_dify.operations.kinds import KINDS, Kind
 from otel_dify.settings import SETTINGS
 
+HEAD = """\
+# Data dictionary
+
+Every kind of operation that otel_dify records, with its span, metrics and log event.
+Generated from `otel_dify/operations` by `make docs`; do not edit.
+
+A kind nests under any of those named; what is between them and it may be missing.
+Attributes marked *content* hold what users or models wrote. Unless
+`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` asks for them, a reference such as
+`ref:workflow_run_id=…` stands in their place.
+
+## On every operation of a run
+
+An operation has these from the one above it; requests, tasks and messages also from those below.
+"""
+TAIL = """\
+Recorded for every operation, whatever the sampling. Labels `tenant_id`, `app_id` and `workflow_id`
+can be switched off with `OTEL_DIFY_METRIC_TENANT_LABELS=false`; users are never labels.
+"""
 BEGIN, END = "<!-- settings: generated -->", "<!-- settings: end -->"
 
 
@@ -48,33 +67,14 @@ def settings() -> str:
 
 def data_dictionary() -> str:
     """Write the data dictionary."""
+    inherited = (attribute for attribute in all_attributes() if attribute.inherit)
     return "\n".join(
         [
-            "# Data dictionary",
+            HEAD,
+            *_attributes(inherited),
             "",
-            "Every kind of operation that otel_dify records, with its span, metrics and log event.",
-            "Generated from `otel_dify/operations` by `make docs`; do not edit.",
-            "",
-            "A kind nests under any of those named; what is between them and it may be missing.",
-            (
-                "Attributes marked *content* hold what users or models wrote. Unless "
-                "`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` asks for them, a reference such "
-                "as `ref:workflow_run_id=…` stands in their place."
-            ),
-            "",
-            "## On every operation of a run",
-            "",
-            (
-                "An operation has these from the one above it; requests, tasks and messages also from "
-                "those below."
-            ),
-            "",
-            *_attributes(attribute for attribute in all_attributes() if attribute.inherit),
-            "",
-            (
-                "An operation that failed has `error.type` and `dify.error.message`, and its span the "
-                "status ERROR."
-            ),
+            "An operation that failed has `error.type` and `dify.error.message`, and its span the",
+            "status ERROR.",
             *(line for kind in KINDS for line in _kind(kind)),
             "",
             "## Metrics",
@@ -84,12 +84,7 @@ def data_dictionary() -> str:
                 (_instrument(instrument) for instrument in INSTRUMENTS),
             ),
             "",
-            (
-                "Recorded for every operation, whatever the sampling. Labels `tenant_id`, `app_id` and "
-                "`workflow_id` can be switched off with `OTEL_DIFY_METRIC_TENANT_LABELS=false`; users "
-                "are never labels."
-            ),
-            "",
+            TAIL,
         ]
     )
 

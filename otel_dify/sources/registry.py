@@ -83,6 +83,15 @@ def knows(name: str) -> bool:
     return any(source.name == name for source in SOURCES)
 
 
+def bridges(module: str) -> bool:
+    """Tell whether an instrumentation's module is one that a source attaches through the bridge.
+
+    A module may hold several instrumentors (``httpx``, ``httpx2``). Importing it for another one
+    would import the library, and with it attach the source in the middle of that import.
+    """
+    return knows(module.removeprefix("opentelemetry.instrumentation."))
+
+
 def attach(name: str) -> None:
     """Attach the sources of a name, each when what it watches has been imported."""
     if name in _attached:
