@@ -181,7 +181,7 @@ def _docker(exits: ExitStack, folder: Path) -> Layout:
     """
     files = [option for path in _COMPOSE for option in ("-f", str(path))]
     compose = ["docker", "compose", "-p", "otel-dify-demo", *files]
-    env = {**os.environ, "OTEL_DIFY_HOME": str(ROOT)}
+    env = {**os.environ, "DIFY_OTEL_HOME": str(ROOT)}
     services = ["otel-collector", "jaeger", "prometheus", "loki"]
     exits.callback(subprocess.run, [*compose, "down", "--volumes"], env=env, check=False)
     if subprocess.run([*compose, "up", "--wait", *services], env=env, check=False).returncode:

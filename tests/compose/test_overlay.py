@@ -18,6 +18,7 @@ import pytest
 
 from collector.native.build import ensure
 from collector.native.programs import COMPOSE, MANIFEST, MODULES
+from otel_dify.settings import SETTINGS, Settings
 
 ROOT = Path(__file__).parents[2]
 OVERLAY = ROOT / "docker-compose.otel.yml"
@@ -35,7 +36,7 @@ def compose(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, dict[str, Any]]:
-    answer = compose("config", "--format", "json", OTEL_DIFY_HOME=str(ROOT))
+    answer = compose("config", "--format", "json", DIFY_OTEL_HOME=str(ROOT))
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""
     merged: dict[str, dict[str, Any]] = json.loads(answer.stdout.replace("$$", "$"))["services"]
@@ -45,7 +46,7 @@ def services() -> dict[str, dict[str, Any]]:
 def test_without_its_folder_it_says_what_to_set() -> None:
     answer = compose("config", "-q")
     assert answer.returncode != 0
-    assert "set OTEL_DIFY_HOME in .env to the folder of docker-compose.otel.yml" in answer.stderr
+    assert "set DIFY_OTEL_HOME in .env to the folder of docker-compose.otel.yml" in answer.stderr
 
 
 @pytest.mark.parametrize("name", INSTRUMENTED)
@@ -154,6 +155,16 @@ def test_the_example_lists_every_variable_with_its_default_and_no_other() -> Non
     listed = dict(re.findall(r"^# (\w+)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
     del listed["COMPOSE_FILE"]
     assert listed == read
+
+
+def test_the_overlay_changes_no_default_of_the_package_but_the_address(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """And every name of ours in it is one that the package knows, else it warns of a typo."""
+    given = services["api"]["environment"]
+    assert Settings(given).problems == []
+    changed = [s.name for s in SETTINGS if Settings(given)[s] != Settings({})[s]]
+    assert changed == ["OTEL_EXPORTER_OTLP_ENDPOINT"]
 
 
 def test_every_variable_in_the_example_has_a_comment_above() -> None:
