@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -177,8 +178,11 @@ def _docker(exits: ExitStack, folder: Path) -> Layout:
     """Start the containers of docker-compose.otel.yml, without Dify's, until the end.
 
     Raises:
-        SystemExit: they did not start; Compose has said why.
+        SystemExit: there is no Compose, or they did not start and it has said why.
     """
+    version = [shutil.which("docker") or "false", "compose", "version"]
+    if subprocess.run(version, capture_output=True, check=False).returncode:
+        raise SystemExit("There is no `docker compose` here: install Docker, or use STACK=native")
     files = [option for path in _COMPOSE for option in ("-f", str(path))]
     compose = ["docker", "compose", "-p", "otel-dify-demo", *files]
     env = {**os.environ, "DIFY_OTEL_HOME": str(ROOT)}

@@ -89,9 +89,9 @@ def _spans(part: Json) -> Iterator[Span]:
         for span in scope.get("spans") or ():
             status = span.get("status") or {}
             yield Span(
-                trace_id=span["traceId"].lower(),
-                span_id=span["spanId"].lower(),
-                parent_id=(span.get("parentSpanId") or "").lower(),
+                trace_id=_id(span["traceId"]),
+                span_id=_id(span["spanId"]),
+                parent_id=_id(span.get("parentSpanId")),
                 name=span.get("name", ""),
                 start_ns=int(span.get("startTimeUnixNano", 0)),
                 end_ns=int(span.get("endTimeUnixNano", 0)),
@@ -104,7 +104,7 @@ def _spans(part: Json) -> Iterator[Span]:
                     for e in span.get("events") or ()
                 ),
                 links=tuple(
-                    Link(link.get("traceId", "").lower(), link.get("spanId", "").lower())
+                    Link(_id(link.get("traceId")), _id(link.get("spanId")))
                     for link in span.get("links") or ()
                 ),
             )
@@ -121,8 +121,8 @@ def _logs(part: Json) -> Iterator[Log]:
             # All of Python's logging shares one scope; the logger is an attribute there.
             source = event or attributes.get("log.logger") or logger
             yield Log(
-                trace_id=(record.get("traceId") or "").lower(),
-                span_id=(record.get("spanId") or "").lower(),
+                trace_id=_id(record.get("traceId")),
+                span_id=_id(record.get("spanId")),
                 at_ns=at_ns or int(record.get("observedTimeUnixNano", 0)),
                 severity=int(record.get("severityNumber", 0)),
                 severity_text=record.get("severityText", ""),
@@ -160,6 +160,11 @@ def _point(metric: Json, key: str, point: Json, process: Process) -> Point:
         bounds=tuple(float(bound) for bound in point.get("explicitBounds") or ()),
         buckets=tuple(int(n) for n in point.get("bucketCounts") or ()),
     )
+
+
+def _id(text: str | None) -> str:
+    """Check and normalise an id; ``ValueError`` where it is not hexadecimal."""
+    return bytes.fromhex(text or "").hex()
 
 
 def _number(point: Json) -> float:
