@@ -10,6 +10,8 @@ STACK ?= embedded
 KEEP ?=
 
 .DEFAULT_GOAL := help
+# The parts of `make test` are in the order of what they take.
+.NOTPARALLEL:
 .PHONY: help demo test environment redis lint format docs check-docs native unit versions lock clean
 
 help: ## list what can be made
