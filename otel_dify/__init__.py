@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otel_dify.observing import observe
 
 
 def configure(environ: Mapping[str, str] | None = None) -> None:
@@ -45,4 +49,14 @@ def shutdown() -> None:
     pipeline.shutdown()
 
 
-__all__ = ["configure", "flush", "shutdown"]
+def __getattr__(name: str) -> Any:
+    """Import what is public when it is first asked for: importing the package costs nothing."""
+    if name == "observe":
+        from otel_dify.observing import observe as found
+
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["configure", "flush", "observe", "shutdown"]

@@ -35,6 +35,7 @@ from otel_dify.export.exporters import exporters
 from otel_dify.guard import failed
 from otel_dify.operations.operation import Recorder, record_with
 from otel_dify.processors.content import ContentGate
+from otel_dify.signals import gauges
 from otel_dify.signals.events import EventRecorder
 from otel_dify.signals.metrics import MetricRecorder, views
 from otel_dify.signals.traces import SpanRecorder
@@ -63,6 +64,7 @@ class Pipeline:
             shutdown_on_exit=False,
             views=views(),
         )
+        gauges.create(self.meter_provider.get_meter(SCOPE, __version__))
         self.tracer_provider = TracerProvider(_sampler(settings), resource, shutdown_on_exit=False)
         for exporter in exporters(settings, "traces"):
             self.tracer_provider.add_span_processor(

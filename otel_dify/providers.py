@@ -10,9 +10,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, Tracer, TracerProvider
 
+from otel_dify.operations.operation import current
 from otel_dify.tracer import CurrentSpanTracer
+
+# Scopes of the spans that Dify makes on the global provider with ENABLE_OTEL_FOR_INSTRUMENT: runs,
+# nodes and searches, which the sources see themselves.
+DIFYS_OWN = frozenset({"extensions.otel.decorators.base", "core.app.workflow.layers.observability"})
+
+
+class _TransparentSpan(NonRecordingSpan):
+    """Passes the span above on, and with it the operation that it lies in."""
+
+    def __init__(self, context: Context | None) -> None:
+        super().__init__(trace.get_current_span(context).get_span_context())
+        self.operation = current(context)
+
+
+class _Transparent(CurrentSpanTracer):
+    """Makes no spans."""
+
+    def start_span(self, name: str, context: Context | None = None, **_: Any) -> Span:  # type: ignore[override] # the rest does not matter
+        """Return a span that stands for the one above."""
+        del name
+        return _TransparentSpan(context)
 
 
 class _Tracer(CurrentSpanTracer):
@@ -42,6 +65,8 @@ class GlobalTracerProvider(TracerProvider):
         attributes: Any = None,
     ) -> Tracer:
         """Return a tracer of the given scope."""
+        if instrumenting_module_name in DIFYS_OWN:
+            return _Transparent()
         return _Tracer(
             instrumenting_module_name, instrumenting_library_version, schema_url, attributes
         )

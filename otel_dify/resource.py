@@ -26,12 +26,14 @@ class Slot:
     Args:
         folder: where the lock files lie; where it cannot be written the process id is the number.
         role: role of the process.
+        limit: how many numbers there are.
     """
 
     LIMIT = 1024
 
-    def __init__(self, folder: Path, role: str) -> None:
+    def __init__(self, folder: Path, role: str, limit: int = LIMIT) -> None:
         self._descriptor: int | None = None
+        self._limit = limit
         self.number = os.getpid()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -44,7 +46,7 @@ class Slot:
             )
 
     def _take(self, folder: Path, role: str) -> None:
-        for number in range(self.LIMIT):
+        for number in range(self._limit):
             descriptor = os.open(folder / f"{role}-{number}.slot", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,6 +55,11 @@ class Slot:
                 continue
             self._descriptor, self.number = descriptor, number
             return
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds a number that no other has."""
+        return self._descriptor is not None
 
     def close(self) -> None:
         """Close this process's copy of the lock, as a forked child does with its parent's."""

@@ -94,6 +94,17 @@ EXTERNAL_TRACE_ID = _define(
 # How it ended.
 ERROR_TYPE = _define("error.type", "string", "Kind of the failure; absent where there was none")
 ERROR_MESSAGE = _define("dify.error.message", "string", "Message of the failure")
+ERROR_CATEGORY = _define(
+    "dify.error.category",
+    "string",
+    "`rate_limit`, `quota`, `authentication`, `timeout`, `provider`, `network`, `validation` or "
+    "`internal`",
+)
+ERROR_FINGERPRINT = _define(
+    "dify.error.fingerprint", "string", "The same each time the same error happens"
+)
+ERROR_ID = _define("dify.error.id", "string", "`X-Error-ID` of a response with status 500 or above")
+STACK_TRACE = _define("exception.stacktrace", "string", "Stack trace; on log events only")
 ELAPSED = _define("dify.elapsed_time", "double", "Seconds from start to end")
 DB_QUERIES = _define(
     "dify.db.query.count", "int", "Queries folded into this operation (fast, without a span)"
@@ -232,6 +243,10 @@ TOOL_PROVIDER = _define("dify.tool.provider", "string", "Provider of the tool")
 TOOL_STATUS = _define("dify.tool.status", "string", "`succeeded` or `failed`")
 TOOL_INPUTS = _define("gen_ai.tool.call.arguments", "string", "Arguments, JSON", content=True)
 TOOL_OUTPUTS = _define("gen_ai.tool.call.result", "string", "Result, JSON", content=True)
+
+# What others observe.
+CUSTOM_NAME = _define("dify.custom.name", "string", "Name given to `otel_dify.observe`")
+CUSTOM_STATUS = _define("dify.custom.status", "string", "`succeeded` or `failed`")
 
 # HTTP, in and out.
 HTTP_METHOD = _define("http.request.method", "string", "Method")

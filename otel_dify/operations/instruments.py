@@ -29,7 +29,7 @@ class Instrument:
     """
 
     name: str
-    kind: Literal["counter", "histogram"]
+    kind: Literal["counter", "histogram", "gauge"]
     unit: str
     doc: str
     buckets: tuple[float, ...] = ()
@@ -103,6 +103,7 @@ _GEN_AI = (
     (a.DIFY_PROVIDER.key, a.DIFY_PROVIDER),
 )
 _FAILURE = (a.ERROR_TYPE.key, a.ERROR_TYPE)
+_CATEGORY = ("error_category", a.ERROR_CATEGORY)
 _TASK = (
     (a.MESSAGING_SYSTEM.key, a.MESSAGING_SYSTEM),
     (a.DESTINATION.key, a.DESTINATION),
@@ -154,6 +155,13 @@ RETRIEVAL_DURATION_METRIC = Instrument(
 RETRIEVALS = Instrument(
     "dify.dataset.retrievals.total", "counter", "{retrieval}", "Retrievals, by data set"
 )
+CUSTOM_DURATION_METRIC = Instrument(
+    "dify.custom.duration",
+    "histogram",
+    "s",
+    "Duration of what `otel_dify.observe` is put around",
+    _NODE_BUCKETS,
+)
 TOKEN_USAGE = Instrument(
     "gen_ai.client.token.usage",
     "histogram",
@@ -195,7 +203,49 @@ QUEUE_WAIT_METRIC = Instrument(
     "dify.task.queue_wait", "histogram", "s", "Time between sending and running", _NODE_BUCKETS
 )
 
+QUEUE_SIZE = Instrument(
+    "dify.task.queue.size",
+    "gauge",
+    "{task}",
+    "Tasks waiting in a queue of Celery, by `queue_name`. Workers of several hosts report the "
+    "same queues: take the maximum",
+)
+CONNECTIONS_ACTIVE = Instrument(
+    "dify.database.connections.active",
+    "gauge",
+    "{connection}",
+    "Database connections that this process has taken from its pools",
+)
+CONNECTIONS_MAX = Instrument(
+    "dify.database.connections.max",
+    "gauge",
+    "{connection}",
+    "Database connections that the pools of this process may open",
+)
+CONNECTION_WAIT = Instrument(
+    "db.client.connection.wait_time",
+    "histogram",
+    "s",
+    "Time to get a connection from its pool",
+    _DB_BUCKETS,
+)
+ACTIVE_CONVERSATIONS = Instrument(
+    "dify.active.conversations",
+    "gauge",
+    "{conversation}",
+    "Conversations with a message in the last five minutes, by `app_id`",
+)
+ACTIVE_SESSIONS = Instrument(
+    "dify.active.sessions", "gauge", "{user}", "Users with a message in the last five minutes"
+)
+
 INSTRUMENTS: tuple[Instrument, ...] = (
+    QUEUE_SIZE,
+    CONNECTIONS_ACTIVE,
+    CONNECTIONS_MAX,
+    CONNECTION_WAIT,
+    ACTIVE_CONVERSATIONS,
+    ACTIVE_SESSIONS,
     REQUESTS,
     ERRORS,
     TOKENS_TOTAL,
@@ -210,6 +260,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     GENERATION_DURATION_METRIC,
     RETRIEVAL_DURATION_METRIC,
     RETRIEVALS,
+    CUSTOM_DURATION_METRIC,
     TOKEN_USAGE,
     OPERATION_DURATION,
     TIME_TO_FIRST_CHUNK,
@@ -230,7 +281,9 @@ _AS_NODE = (("operation_type", "node_execution"),)
 RUN_REQUESTS = Recording(
     REQUESTS, Value.ONE, (*_WORKFLOW, _STATUS_OF_RUN, _INVOKED), (("type", "workflow"),)
 )
-RUN_ERRORS = Recording(ERRORS, Value.ONE, _WORKFLOW, (("type", "workflow"),), When.FAILED)
+RUN_ERRORS = Recording(
+    ERRORS, Value.ONE, (*_WORKFLOW, _CATEGORY), (("type", "workflow"),), When.FAILED
+)
 RUN_DURATION = Recording(WORKFLOW_DURATION, Value.DURATION, (*_WORKFLOW, _STATUS_OF_RUN))
 RUN_TOKENS_TOTAL = Recording(TOKENS_TOTAL, a.TOTAL_TOKENS, _OWNER, _AS_RUN)
 RUN_TOKENS_INPUT = Recording(TOKENS_INPUT, a.INPUT_TOKENS_BELOW, _OWNER, _AS_RUN)
@@ -239,12 +292,19 @@ RUN_TOKENS_OUTPUT = Recording(TOKENS_OUTPUT, a.OUTPUT_TOKENS_BELOW, _OWNER, _AS_
 NODE_REQUESTS = Recording(
     REQUESTS, Value.ONE, (*_NODE, ("status", a.NODE_STATUS)), (("type", "node"),)
 )
-NODE_ERRORS = Recording(ERRORS, Value.ONE, _NODE, (("type", "node"),), When.FAILED)
+NODE_ERRORS = Recording(ERRORS, Value.ONE, (*_NODE, _CATEGORY), (("type", "node"),), When.FAILED)
 NODE_DURATION = Recording(NODE_DURATION_METRIC, Value.DURATION, _NODE)
 NODE_RETRIES = Recording(NODE_RETRY_COUNT, a.NODE_RETRIES, _NODE)
 NODE_TOKENS_TOTAL = Recording(TOKENS_TOTAL, a.TOTAL_TOKENS, _NODE, _AS_NODE)
 NODE_TOKENS_INPUT = Recording(TOKENS_INPUT, a.INPUT_TOKENS_BELOW, _NODE, _AS_NODE)
 NODE_TOKENS_OUTPUT = Recording(TOKENS_OUTPUT, a.OUTPUT_TOKENS_BELOW, _NODE, _AS_NODE)
+
+DRAFT_NODE_REQUESTS = Recording(
+    REQUESTS, Value.ONE, (*_NODE, ("status", a.NODE_STATUS)), (("type", "draft_node"),)
+)
+DRAFT_NODE_ERRORS = Recording(
+    ERRORS, Value.ONE, (*_NODE, _CATEGORY), (("type", "draft_node"),), When.FAILED
+)
 
 MODEL_INPUT_TOKENS = Recording(
     TOKEN_USAGE, a.INPUT_TOKENS, _GEN_AI, (("gen_ai.token.type", "input"),)
@@ -259,7 +319,7 @@ MODEL_COST = Recording(COST, a.CALL_PRICE, (*_GEN_AI, ("currency", a.CALL_CURREN
 TOOL_REQUESTS = Recording(
     REQUESTS, Value.ONE, (*_TOOL, ("status", a.TOOL_STATUS)), (("type", "tool"),)
 )
-TOOL_ERRORS = Recording(ERRORS, Value.ONE, _TOOL, (("type", "tool"),), When.FAILED)
+TOOL_ERRORS = Recording(ERRORS, Value.ONE, (*_TOOL, _CATEGORY), (("type", "tool"),), When.FAILED)
 TOOL_DURATION = Recording(TOOL_DURATION_METRIC, Value.DURATION, _TOOL)
 
 _MESSAGE = (*_OWNER, *_MODEL)
@@ -269,7 +329,9 @@ MESSAGE_REQUESTS = Recording(
     (*_MESSAGE, ("status", a.MESSAGE_STATUS), _INVOKED, ("mode", a.APP_MODE)),
     (("type", "message"),),
 )
-MESSAGE_ERRORS = Recording(ERRORS, Value.ONE, _MESSAGE, (("type", "message"),), When.FAILED)
+MESSAGE_ERRORS = Recording(
+    ERRORS, Value.ONE, (*_MESSAGE, _CATEGORY), (("type", "message"),), When.FAILED
+)
 MESSAGE_DURATION = Recording(
     MESSAGE_DURATION_METRIC, Value.DURATION, (*_MESSAGE, ("stream", a.STREAM))
 )
@@ -292,7 +354,7 @@ RETRIEVAL_REQUESTS = Recording(
 RETRIEVAL_ERRORS = Recording(
     ERRORS,
     Value.ONE,
-    (*_OWNER, ("source", a.RETRIEVAL_SOURCE)),
+    (*_OWNER, ("source", a.RETRIEVAL_SOURCE), _CATEGORY),
     (("type", "dataset_retrieval"),),
     When.FAILED,
 )
@@ -313,9 +375,13 @@ GENERATION_REQUESTS = Recording(
     (("type", "prompt_generation"),),
 )
 GENERATION_ERRORS = Recording(
-    ERRORS, Value.ONE, _GENERATION, (("type", "prompt_generation"),), When.FAILED
+    ERRORS, Value.ONE, (*_GENERATION, _CATEGORY), (("type", "prompt_generation"),), When.FAILED
 )
 GENERATION_DURATION = Recording(GENERATION_DURATION_METRIC, Value.DURATION, _GENERATION)
+
+_CUSTOM = (*_OWNER, ("name", a.CUSTOM_NAME), ("status", a.CUSTOM_STATUS))
+CUSTOM_REQUESTS = Recording(REQUESTS, Value.ONE, _CUSTOM, (("type", "custom"),))
+CUSTOM_DURATION = Recording(CUSTOM_DURATION_METRIC, Value.DURATION, _CUSTOM)
 
 HTTP_SERVER_DURATION = Recording(
     SERVER_DURATION,
@@ -338,6 +404,7 @@ HTTP_CLIENT_DURATION = Recording(
         _FAILURE,
     ),
 )
+CHECKOUT_WAIT = Recording(CONNECTION_WAIT, Value.DURATION, (_FAILURE,))
 QUERY_DURATION = Recording(
     DB_DURATION,
     Value.DURATION,

@@ -48,7 +48,9 @@ class Kind:
     subject: str = ""
     hoists: bool = False
     folds: bool = False
-    always: tuple[Attribute, ...] = field(default=(a.ERROR_TYPE, a.ERROR_MESSAGE))
+    always: tuple[Attribute, ...] = field(
+        default=(a.ERROR_TYPE, a.ERROR_MESSAGE, a.ERROR_CATEGORY, a.ERROR_FINGERPRINT)
+    )
 
 
 _HTTP = (a.HTTP_METHOD, a.HTTP_STATUS, a.SERVER_ADDRESS, a.SERVER_PORT)
@@ -76,6 +78,7 @@ REQUEST = Kind(
         a.HTTP_BODY_SIZE,
         a.CLIENT_ADDRESS,
         a.USER_AGENT,
+        a.ERROR_ID,
         *_FOLDED,
     ),
     recordings=(i.HTTP_SERVER_DURATION,),
@@ -168,6 +171,18 @@ NODE = Kind(
     status=a.NODE_STATUS,
     event="dify.node.execution",
     subject="node {dify.node.title} ({dify.node.type})",
+)
+DRAFT_NODE = Kind(
+    name="draft node",
+    doc="A node that somebody tries out in the editor, without a run around it.",
+    span_name=NODE.span_name,
+    span_kind=SpanKind.INTERNAL,
+    below=("request",),
+    attributes=NODE.attributes,
+    recordings=(i.DRAFT_NODE_REQUESTS, i.DRAFT_NODE_ERRORS, i.NODE_DURATION),
+    status=a.NODE_STATUS,
+    event="dify.node.execution.draft",
+    subject="draft node {dify.node.title} ({dify.node.type})",
 )
 ITEM = Kind(
     name="item",
@@ -365,6 +380,16 @@ GENERATION = Kind(
     event="dify.prompt_generation.execution",
     subject="generation of {dify.operation_type}",
 )
+CUSTOM = Kind(
+    name="custom",
+    doc="What `otel_dify.observe` is put around, with whatever attributes it is given.",
+    span_name="{dify.custom.name}",
+    span_kind=SpanKind.INTERNAL,
+    below=("request", "task", "node", "tool call", "custom"),
+    attributes=(a.CUSTOM_NAME, a.CUSTOM_STATUS, *_FOLDED),
+    recordings=(i.CUSTOM_REQUESTS, i.CUSTOM_DURATION),
+    status=a.CUSTOM_STATUS,
+)
 QUERY = Kind(
     name="query",
     doc="A query of the database or of Redis. Fast ones are counted on the operation above.",
@@ -380,6 +405,16 @@ QUERY = Kind(
         a.SERVER_PORT,
     ),
     recordings=(i.QUERY_DURATION,),
+    folds=True,
+)
+CHECKOUT = Kind(
+    name="checkout",
+    doc="A database connection taken from its pool. A fast one has no span.",
+    span_name="connection checkout",
+    span_kind=SpanKind.INTERNAL,
+    below=QUERY.below,
+    attributes=(),
+    recordings=(i.CHECKOUT_WAIT,),
     folds=True,
 )
 HTTP_CALL = Kind(
@@ -398,6 +433,7 @@ KINDS: tuple[Kind, ...] = (
     TASK,
     RUN,
     NODE,
+    DRAFT_NODE,
     ITEM,
     PASS,
     MESSAGE,
@@ -408,6 +444,8 @@ KINDS: tuple[Kind, ...] = (
     SEARCH,
     MODERATION,
     GENERATION,
+    CUSTOM,
     QUERY,
+    CHECKOUT,
     HTTP_CALL,
 )

@@ -18,6 +18,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.attributes import Attribute
+from otel_dify.operations.errors import category_of, fingerprint_of
 from otel_dify.operations.kinds import Kind
 
 type Scalar = str | bool | int | float
@@ -48,6 +49,7 @@ class Operation:
         parent: the operation it was started under, in this process.
         context: OpenTelemetry context with this operation (and its span) as the current one.
         span: its span; invalid while it has none.
+        error: the exception that made it fail, if there was one.
         events: happenings on the way: name, nanoseconds since the epoch, attributes.
         links: spans that led to it without being its parent.
     """
@@ -59,6 +61,7 @@ class Operation:
         "content",
         "context",
         "end_ns",
+        "error",
         "events",
         "kind",
         "links",
@@ -83,6 +86,7 @@ class Operation:
         self.content: dict[Attribute, object] = {}
         self.events: list[tuple[str, int, Mapping[str, Value]]] = []
         self.links = links
+        self.error: BaseException | None = None
         self.start_ns = start_ns
         self.end_ns = 0
         self.parent = current(context)
@@ -148,8 +152,12 @@ class Operation:
         if a.ERROR_TYPE.key in self.attributes:
             return
         kind = error_type or (type(error).__name__ if isinstance(error, BaseException) else "error")
+        raised = error if isinstance(error, BaseException) else None
         self.set(a.ERROR_TYPE, kind)
         self.set(a.ERROR_MESSAGE, str(error))
+        self.set(a.ERROR_CATEGORY, category_of(kind))
+        self.set(a.ERROR_FINGERPRINT, fingerprint_of(raised, kind, str(error)))
+        self.error = raised
 
     @property
     def failed(self) -> bool:
@@ -170,6 +178,8 @@ class Operation:
             self.set(self.kind.status, "failed" if self.failed else "succeeded")
         for recorder in self._recorders:
             recorder.end(self)
+        # An exception holds its frames, and with them whatever Dify had in its hands.
+        self.error = None
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from opentelemetry._logs import SeverityNumber
 
 from otel_dify.operations import attributes as a
+from otel_dify.operations.errors import stack_of
 from otel_dify.processors.redaction import mask_text
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class EventRecorder:
         }
         if operation.failed:
             attributes[a.ERROR_MESSAGE.key] = mask_text(str(operation.get(a.ERROR_MESSAGE) or ""))
+            if operation.error is not None:
+                attributes[a.STACK_TRACE.key] = mask_text(stack_of(operation.error))
         self._logger.emit(
             timestamp=operation.end_ns,
             observed_timestamp=time.time_ns(),

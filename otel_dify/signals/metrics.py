@@ -49,7 +49,7 @@ class MetricRecorder:
             if instrument.kind == "counter":
                 counter = meter.create_counter(instrument.name, instrument.unit, instrument.doc)
                 make[instrument.name] = counter.add
-            else:
+            elif instrument.kind == "histogram":
                 histogram = meter.create_histogram(instrument.name, instrument.unit, instrument.doc)
                 make[instrument.name] = histogram.record
         self._recordings = {

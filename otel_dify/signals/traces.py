@@ -9,6 +9,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
 from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import QUERY
 from otel_dify.processors.folding import folds
 from otel_dify.processors.redaction import mask_text
 
@@ -44,7 +45,7 @@ class SpanRecorder:
         """Complete and close the span, or count the operation on its parent."""
         if operation.kind.folds:
             if folds(operation, slow_ns=self._slow_ns):
-                if operation.parent is not None:
+                if operation.parent is not None and operation.kind is QUERY:
                     operation.parent.fold(operation.duration)
                 return
             self._open(operation)

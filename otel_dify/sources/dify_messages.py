@@ -18,6 +18,7 @@ from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import AGENT, MESSAGE
 from otel_dify.operations.operation import Operation, current
+from otel_dify.sources import dify_activity
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.carry import in_context
 
@@ -49,6 +50,7 @@ def attach(module: ModuleType) -> None:
         function, strategy = _AGENTS[name]
         attach_calls(module, Call(function, AGENT, lambda given: _agent(given, strategy)))
     elif name == _QUEUE:
+        dify_activity.attach()
         wrap_function_wrapper(module, "AppQueueManager.publish", _on_publish)
     elif name == _THOUGHTS:
         wrap_function_wrapper(module, "BaseAgentRunner.create_agent_thought", _on_thought)
@@ -70,6 +72,7 @@ def _describe(given: Arguments) -> Mapping[a.Attribute, object]:
     )
     config = entity.app_config
     model = getattr(entity, "model_conf", None)
+    dify_activity.see(config.app_id, getattr(conversation, "id", None), entity.user_id)
     return {
         a.TENANT_ID: config.tenant_id,
         a.APP_ID: config.app_id,

@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanKind
 from wrapt import wrap_function_wrapper
 
-from otel_dify.guard import guarded
+from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import REQUEST
 from otel_dify.operations.operation import Operation
@@ -33,6 +33,7 @@ _call: ContextVar[_Call | None] = ContextVar("otel_dify.flask_call", default=Non
 def attach(flask: ModuleType) -> None:
     """Attach to the Flask apps made from now on."""
     wrap_function_wrapper(flask, "Flask.__call__", _on_call)
+    flask.got_request_exception.connect(_on_exception, weak=False)
     instrument(FlaskInstrumentor(), {SpanKind.SERVER: REQUEST}, started=_started)
 
 
@@ -60,6 +61,21 @@ def _started(span: BridgedSpan) -> None:
         call.operation = span.operation
         call.operation.set(a.REQUEST_ID, call.request_id)
         span.at_end = call.later
+
+
+@never_raises("otel_dify.sources.flask exception")
+def _on_exception(_sender: Any, exception: BaseException, **_: Any) -> None:
+    """Take the exception that a request failed with: no handler lets it pass to the server.
+
+    Dify's controllers raise ``InternalServerError`` from whatever they caught; what they caught
+    is the cause. Answers of 4xx are exceptions of Flask as well, and no failures of Dify.
+    """
+    call = _call.get()
+    code = getattr(exception, "code", None)
+    if call is None or call.operation is None or (isinstance(code, int) and code < 500):  # noqa: PLR2004 - HTTP
+        return
+    cause = exception.__cause__ or exception.__context__ if code is not None else None
+    call.operation.fail(cause or exception)
 
 
 def _on_call(
@@ -97,6 +113,9 @@ def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., An
             if operation is not None:
                 seconds = (time.time_ns() - operation.start_ns) / 1e9
                 own = {"X-Request-ID": call.request_id, "X-Response-Time": f"{seconds:.3f}s"}
+                if status.startswith("5"):
+                    own["X-Error-ID"] = error_id = uuid.uuid4().hex
+                    operation.set(a.ERROR_ID, error_id)
                 there = {name.lower() for name, _ in headers}
                 headers = [
                     *headers,

@@ -62,6 +62,12 @@ class Requests(_Source):
     name = "dify_requests"
 
 
+class Steps(_Source):
+    """Nodes tried out in the editor."""
+
+    name = "dify_steps"
+
+
 class Retrieval(_Source):
     """Retrieval from data sets."""
 

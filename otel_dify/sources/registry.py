@@ -22,6 +22,7 @@ from otel_dify.sources import (
     dify_messages,
     dify_requests,
     dify_retrieval,
+    dify_steps,
     dify_tools,
 )
 
@@ -61,6 +62,7 @@ SOURCES: tuple[Source, ...] = (
     Source("dify_models", _MODELS, "models"),
     Source("dify_tools", ("graphon.nodes.tool.tool_node",), "tools"),
     Source("dify_messages", dify_messages.WATCHES, "dify_messages"),
+    Source("dify_steps", dify_steps.WATCHES, "dify_steps"),
     Source("dify_requests", dify_requests.WATCHES, "dify_requests"),
     Source("dify_retrieval", dify_retrieval.WATCHES, "dify_retrieval"),
     Source("dify_tools", dify_tools.WATCHES, "dify_tools"),
@@ -70,7 +72,9 @@ SOURCES: tuple[Source, ...] = (
     Source("flask", ("flask",), "flask"),
     # Not `celery`: that is imported before its command line has asked gevent to patch.
     Source("celery", ("celery.app.base",), "celery"),
+    Source("celery", ("celery.app.base",), "queues"),
     Source("sqlalchemy", ("sqlalchemy",), "sqlalchemy"),
+    Source("sqlalchemy", ("sqlalchemy.pool",), "pools"),
     Source("redis", ("redis",), "redis"),
     Source("httpx", ("httpx",), "httpx"),
 )

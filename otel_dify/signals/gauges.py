@@ -1,0 +1,45 @@
+"""Gauges: what is not made by operations but read when metrics are collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from otel_dify.guard import failed
+from otel_dify.operations.instruments import INSTRUMENTS, Instrument
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
+
+    type Reading = tuple[float, dict[str, str]]
+    type Read = Callable[[], Iterable[Reading]]
+
+_readers: dict[str, Read] = {}
+
+
+def provide(instrument: Instrument, read: Read) -> None:
+    """Say how a gauge is read in this process: values with their labels."""
+    _readers[instrument.name] = read
+
+
+def create(meter: Meter) -> None:
+    """Make every gauge of the table; one that nothing provides has no points."""
+    for instrument in INSTRUMENTS:
+        if instrument.kind == "gauge":
+            meter.create_observable_gauge(
+                instrument.name, [_callback(instrument.name)], instrument.unit, instrument.doc
+            )
+
+
+def _callback(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        read = _readers.get(name)
+        try:
+            return [] if read is None else [Observation(value, labels) for value, labels in read()]
+        except Exception as error:  # noqa: BLE001 - other metrics of the collection must go on
+            failed(f"otel_dify gauge {name}", error)
+            return []
+
+    return observe

@@ -1,0 +1,63 @@
+"""Single steps: a node that somebody tries out in the editor, without a run around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from opentelemetry import context as context_api
+from wrapt import wrap_function_wrapper
+
+from otel_dify.guard import failed, guarded, say_once
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import DRAFT_NODE, RUN
+from otel_dify.operations.operation import current
+from otel_dify.sources.graphon_run import RunObserver
+from otel_dify.sources.streams import observed
+
+WATCHES = ("core.workflow.workflow_entry",)
+_STEP = "WorkflowEntry._traced_node_run"
+
+
+def attach(module: ModuleType) -> None:
+    """Attach to where the editor's node is run."""
+    if hasattr(module.WorkflowEntry, "_traced_node_run"):
+        wrap_function_wrapper(module, _STEP, _on_step)
+    else:
+        say_once(
+            f"{module.__name__}.{_STEP} is not there in this version of Dify: nodes that are tried "
+            "out in the editor are not seen"
+        )
+
+
+def _on_step(wrapped: Callable[..., Any], _entry: Any, args: Any, kwargs: Any) -> Any:
+    events = wrapped(*args, **kwargs)
+    request = current()
+    try:
+        node = args[0] if args else kwargs["node"]
+        given = node.run_context.get("_dify")
+        if request is None:
+            return events
+        for attribute, name in (
+            (a.TENANT_ID, "tenant_id"),
+            (a.APP_ID, "app_id"),
+            (a.USER_ID, "user_id"),
+        ):
+            request.set(attribute, getattr(given, name, None))
+        observer = RunObserver(RUN, {}, context_api.get_current(), node_kind=DRAFT_NODE)
+        observer.node_started(node, request)
+        known = observer.find(node.execution_id)
+    except Exception as error:  # noqa: BLE001 - the step must go on without its operation
+        failed("otel_dify.sources.dify_steps start", error)
+        return events
+    if known is None:
+        return events
+
+    def see(event: Any) -> None:
+        observer.node_event(event)
+        if known.done:
+            with guarded("otel_dify.sources.dify_steps end"):
+                observer.node_ended(node, event)
+
+    return observed(events, known.operation, see)
