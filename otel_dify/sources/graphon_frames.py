@@ -119,18 +119,26 @@ class _Layer:
     def node_run_context(
         self, node: Any, *, parent_execution_id: str | None = None
     ) -> AbstractContextManager[None]:
-        """Take note of the container a node lies in; its context is set by ``observe_nodes``."""
+        """Open the frame a node lies in; the node's context is set by ``observe_nodes``."""
         with guarded("otel_dify.sources.graphon_frames frame"):
             container = self._observer.find(parent_execution_id or "")
             if container is not None:
                 with self._lock:
                     if node.runtime_state not in self._frames:
                         self._frames[node.runtime_state] = self._open(container, node.runtime_state)
+            # Where a run goes on after a pause, its containers do without being started again.
+            if _is_container(node) and self._observer.find(node.execution_id) is None:
+                self._start(node)
         return nullcontext()
 
     @never_raises("otel_dify.sources.graphon_frames node start")
     def on_node_run_start(self, node: Any) -> None:
-        """Start a node in its frame."""
+        """Start an attempt of a node."""
+        if not _is_container(node):
+            self._start(node)
+
+    def _start(self, node: Any) -> None:
+        """Start a node in its frame; one of a frame from before a pause lies below the run."""
         frame = self._frames.get(node.runtime_state)
         parent = self._observer.operation if frame is None else frame.operation
         self._observer.node_started(node, parent)
@@ -162,3 +170,7 @@ class _Layer:
         operation = start(kind, known, parent=container.operation.context)
         frames.append(_Frame(operation, container))
         return frames[-1]
+
+
+def _is_container(node: Any) -> bool:
+    return str(getattr(node.execution_type, "value", node.execution_type)) == "container"

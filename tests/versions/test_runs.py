@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from graphs import RUN_ID, Shape, drain, engine, load, run, state_of
+from graphs import FRAMES, RUN_ID, Shape, drain, engine, load, run, state_of
 from inline_snapshot import snapshot
 from recording import Recording, by_item
 
@@ -319,6 +319,40 @@ invoke_workflow {workflow.status=succeeded, workflow.resumed=True}
     assert {dict(span.attributes or {})["dify.workflow.run_id"] for span in recorded.spans} == {
         RUN_ID
     }
+
+
+if FRAMES:  # engines before it cannot pause inside a container
+
+    def test_an_iteration_goes_on_after_a_pause_in_one_of_its_items(recorded: Recording) -> None:
+        answered = False
+        pausing_node = pausing(resumed=lambda: answered).work["ask"]
+        shape = Shape().start()
+        shape.iteration("each", ("start", "items"), output_selector=["ask", "said"])
+        shape.script("ask", pausing_node, inside="each").end(said=("each", "output"))
+        shape.chain("start", "each", "end").chain("each-start", "ask")
+
+        paused = run(shape, {"items": ["a", "b"]})
+        first = recorded.tree(a.NODE_STATUS, a.INDEX)
+        recorded.clear()
+        answered = True
+        ended = drain(engine(shape, snapshot=state_of(paused.engine).dumps()))
+
+        assert first == snapshot("""\
+invoke_workflow
+  start start {node.status=succeeded}
+  iteration each {node.status=paused}
+    iteration item {node.index=0}
+      script ask {node.status=paused, node.index=0}\
+""")
+        assert ended.outputs == {"said": ["yes", "yes"]}
+        assert recorded.tree(a.RUN_RESUMED, a.NODE_STATUS, a.INDEX) == snapshot("""\
+invoke_workflow {workflow.resumed=True}
+  script ask {node.status=succeeded}
+  iteration each {node.status=succeeded}
+    iteration item {node.index=1}
+      script ask {node.status=succeeded, node.index=1}
+  end end {node.status=succeeded}\
+""")
 
 
 def test_a_run_nests_below_the_request_that_started_it(recorded: Recording) -> None:
