@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from otel_dify.operations.attributes import Attribute, all_attributes
-from otel_dify.operations.instruments import INSTRUMENTS, Instrument, Recording, Value, When
-from otel_dify.operations.kinds import KINDS, Kind
+from otel_dify.operations.instruments import INSTRUMENTS, Instrument
+from otel_dify.operations.kind import Kind
+from otel_dify.operations.kinds import KINDS
+from otel_dify.operations.recordings import Recording, Value, When
 from otel_dify.settings import SETTINGS
 
 HEAD = """\

@@ -244,6 +244,21 @@ TOOL_STATUS = _define("dify.tool.status", "string", "`succeeded` or `failed`")
 TOOL_INPUTS = _define("gen_ai.tool.call.arguments", "string", "Arguments, JSON", content=True)
 TOOL_OUTPUTS = _define("gen_ai.tool.call.result", "string", "Result, JSON", content=True)
 
+# Lifecycle, indexing, files, triggers.
+FEEDBACK_RATING = _define(
+    "dify.feedback.rating", "string", "`like`, `dislike`, `null` if taken back"
+)
+FEEDBACK_CONTENT = _define("dify.feedback.content", "string", "What was said to it", content=True)
+ANNOTATION_ID = _define("dify.annotation.id", "string", "Annotation that answered")
+DOCUMENT_ID = _define("dify.document.id", "string", "Document of a data set")
+DOCUMENT_SOURCE = _define("dify.document.source", "string", "`upload_file`, `website_crawl`, …")
+INDEXING_PHASE = _define("dify.indexing.phase", "string", "`extract`, `split`, `save` or `load`")
+INDEXING_STATUS = _define("dify.indexing.status", "string", "`succeeded` or `failed`")
+STORAGE_OPERATION = _define("dify.storage.operation", "string", "`save`, `load_once` and so on")
+STORAGE_TYPE = _define("dify.storage.type", "string", "Class of the storage")
+STORAGE_SIZE = _define("dify.storage.size", "int", "Bytes saved")
+TRIGGER_TYPE = _define("dify.trigger.type", "string", "`webhook`, `schedule`, `plugin` and so on")
+
 # What others observe.
 CUSTOM_NAME = _define("dify.custom.name", "string", "Name given to `otel_dify.observe`")
 CUSTOM_STATUS = _define("dify.custom.status", "string", "`succeeded` or `failed`")

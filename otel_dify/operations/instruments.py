@@ -1,18 +1,9 @@
-"""Metrics: the instruments, their buckets, and what an ended operation records on them.
-
-Labels of ``dify.*`` metrics are those of Dify Enterprise's data dictionary (plain ``tenant_id``,
-``app_id``, ``status``); ``gen_ai.*``, ``http.*``, ``db.*`` and ``messaging.*`` metrics have the
-attributes that OpenTelemetry's conventions give them, with tenant and app added.
-"""
+"""Metrics: the instruments and their buckets. What is recorded on them is in ``recordings``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 from typing import Literal
-
-from otel_dify.operations import attributes as a
-from otel_dify.operations.attributes import Attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,39 +26,6 @@ class Instrument:
     buckets: tuple[float, ...] = ()
 
 
-class Value(Enum):
-    """What an operation records, besides the value of an attribute."""
-
-    ONE = auto()
-    DURATION = auto()
-
-
-class When(Enum):
-    """Which operations record."""
-
-    ENDED = auto()
-    FAILED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A metric point that an operation makes when it ends.
-
-    Attributes:
-        instrument: where it is recorded.
-        value: one, the duration in seconds, or the value of an attribute (none: no point).
-        labels: label name to the attribute it is taken from; absent values make no label.
-        constants: labels that are the same for every operation of the kind.
-        when: for all operations or for failed ones.
-    """
-
-    instrument: Instrument
-    value: Value | Attribute
-    labels: tuple[tuple[str, Attribute], ...]
-    constants: tuple[tuple[str, str], ...] = field(default=())
-    when: When = When.ENDED
-
-
 _RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 _NODE_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 # OpenTelemetry's GenAI conventions, with .5, 1, 2, 5, 10 and 30 that dashboards of Dify ask for.
@@ -86,29 +44,6 @@ _HTTP_BUCKETS = (
     *(30, 60, 120, 300),
 )
 _DB_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
-
-_OWNER = (("tenant_id", a.TENANT_ID), ("app_id", a.APP_ID))
-_WORKFLOW = (*_OWNER, ("workflow_id", a.WORKFLOW_ID))
-_MODEL = (("model_provider", a.DIFY_PROVIDER), ("model_name", a.REQUEST_MODEL))
-_NODE = (*_OWNER, ("node_type", a.NODE_TYPE), *_MODEL)
-_TOOL = (*_OWNER, ("tool_name", a.TOOL_NAME))
-_GEN_AI = (
-    (a.OPERATION_NAME.key, a.OPERATION_NAME),
-    (a.PROVIDER.key, a.PROVIDER),
-    (a.REQUEST_MODEL.key, a.REQUEST_MODEL),
-    (a.RESPONSE_MODEL.key, a.RESPONSE_MODEL),
-    *_OWNER,
-    ("node_type", a.NODE_TYPE),
-    ("operation_type", a.OPERATION_TYPE),
-    (a.DIFY_PROVIDER.key, a.DIFY_PROVIDER),
-)
-_FAILURE = (a.ERROR_TYPE.key, a.ERROR_TYPE)
-_CATEGORY = ("error_category", a.ERROR_CATEGORY)
-_TASK = (
-    (a.MESSAGING_SYSTEM.key, a.MESSAGING_SYSTEM),
-    (a.DESTINATION.key, a.DESTINATION),
-    (a.TASK_NAME.key, a.TASK_NAME),
-)
 
 REQUESTS = Instrument("dify.requests.total", "counter", "{request}", "Operations, by type")
 ERRORS = Instrument("dify.errors.total", "counter", "{error}", "Failed operations, by type")
@@ -155,6 +90,27 @@ RETRIEVAL_DURATION_METRIC = Instrument(
 RETRIEVALS = Instrument(
     "dify.dataset.retrievals.total", "counter", "{retrieval}", "Retrievals, by data set"
 )
+FEEDBACKS = Instrument("dify.feedback.total", "counter", "{feedback}", "Feedback on answers")
+ANNOTATION_HITS = Instrument(
+    "dify.annotation.hits.total", "counter", "{hit}", "Answers given by annotations"
+)
+APPS_CREATED = Instrument("dify.app.created.total", "counter", "{app}", "Apps created")
+APPS_UPDATED = Instrument("dify.app.updated.total", "counter", "{app}", "Apps changed")
+APPS_DELETED = Instrument("dify.app.deleted.total", "counter", "{app}", "Apps deleted")
+DATASETS_CREATED = Instrument(
+    "dify.dataset.created.total", "counter", "{dataset}", "Data sets created"
+)
+DATASETS_DELETED = Instrument(
+    "dify.dataset.deleted.total", "counter", "{dataset}", "Data sets deleted"
+)
+INDEXING_DURATION_METRIC = Instrument(
+    "dify.indexing.duration", "histogram", "s", "Duration of indexing, by phase", _RUN_BUCKETS
+)
+STORAGE_DURATION_METRIC = Instrument(
+    "dify.storage.duration", "histogram", "s", "Duration of operations on files", _DB_BUCKETS
+)
+MAILS = Instrument("dify.mail.sent.total", "counter", "{mail}", "Mails sent")
+TRIGGERS = Instrument("dify.trigger.total", "counter", "{trigger}", "Workflows started outside")
 CUSTOM_DURATION_METRIC = Instrument(
     "dify.custom.duration",
     "histogram",
@@ -260,6 +216,17 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     GENERATION_DURATION_METRIC,
     RETRIEVAL_DURATION_METRIC,
     RETRIEVALS,
+    FEEDBACKS,
+    ANNOTATION_HITS,
+    APPS_CREATED,
+    APPS_UPDATED,
+    APPS_DELETED,
+    DATASETS_CREATED,
+    DATASETS_DELETED,
+    INDEXING_DURATION_METRIC,
+    STORAGE_DURATION_METRIC,
+    MAILS,
+    TRIGGERS,
     CUSTOM_DURATION_METRIC,
     TOKEN_USAGE,
     OPERATION_DURATION,
@@ -272,151 +239,3 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     PROCESS_DURATION,
     QUEUE_WAIT_METRIC,
 )
-
-_STATUS_OF_RUN = ("status", a.RUN_STATUS)
-_INVOKED = ("invoke_from", a.INVOKE_FROM)
-_AS_RUN = (("operation_type", "workflow"),)
-_AS_NODE = (("operation_type", "node_execution"),)
-
-RUN_REQUESTS = Recording(
-    REQUESTS, Value.ONE, (*_WORKFLOW, _STATUS_OF_RUN, _INVOKED), (("type", "workflow"),)
-)
-RUN_ERRORS = Recording(
-    ERRORS, Value.ONE, (*_WORKFLOW, _CATEGORY), (("type", "workflow"),), When.FAILED
-)
-RUN_DURATION = Recording(WORKFLOW_DURATION, Value.DURATION, (*_WORKFLOW, _STATUS_OF_RUN))
-RUN_TOKENS_TOTAL = Recording(TOKENS_TOTAL, a.TOTAL_TOKENS, _OWNER, _AS_RUN)
-RUN_TOKENS_INPUT = Recording(TOKENS_INPUT, a.INPUT_TOKENS_BELOW, _OWNER, _AS_RUN)
-RUN_TOKENS_OUTPUT = Recording(TOKENS_OUTPUT, a.OUTPUT_TOKENS_BELOW, _OWNER, _AS_RUN)
-
-NODE_REQUESTS = Recording(
-    REQUESTS, Value.ONE, (*_NODE, ("status", a.NODE_STATUS)), (("type", "node"),)
-)
-NODE_ERRORS = Recording(ERRORS, Value.ONE, (*_NODE, _CATEGORY), (("type", "node"),), When.FAILED)
-NODE_DURATION = Recording(NODE_DURATION_METRIC, Value.DURATION, _NODE)
-NODE_RETRIES = Recording(NODE_RETRY_COUNT, a.NODE_RETRIES, _NODE)
-NODE_TOKENS_TOTAL = Recording(TOKENS_TOTAL, a.TOTAL_TOKENS, _NODE, _AS_NODE)
-NODE_TOKENS_INPUT = Recording(TOKENS_INPUT, a.INPUT_TOKENS_BELOW, _NODE, _AS_NODE)
-NODE_TOKENS_OUTPUT = Recording(TOKENS_OUTPUT, a.OUTPUT_TOKENS_BELOW, _NODE, _AS_NODE)
-
-DRAFT_NODE_REQUESTS = Recording(
-    REQUESTS, Value.ONE, (*_NODE, ("status", a.NODE_STATUS)), (("type", "draft_node"),)
-)
-DRAFT_NODE_ERRORS = Recording(
-    ERRORS, Value.ONE, (*_NODE, _CATEGORY), (("type", "draft_node"),), When.FAILED
-)
-
-MODEL_INPUT_TOKENS = Recording(
-    TOKEN_USAGE, a.INPUT_TOKENS, _GEN_AI, (("gen_ai.token.type", "input"),)
-)
-MODEL_OUTPUT_TOKENS = Recording(
-    TOKEN_USAGE, a.OUTPUT_TOKENS, _GEN_AI, (("gen_ai.token.type", "output"),)
-)
-MODEL_DURATION = Recording(OPERATION_DURATION, Value.DURATION, (*_GEN_AI, _FAILURE))
-MODEL_FIRST_CHUNK = Recording(TIME_TO_FIRST_CHUNK, a.FIRST_TOKEN, _GEN_AI)
-MODEL_COST = Recording(COST, a.CALL_PRICE, (*_GEN_AI, ("currency", a.CALL_CURRENCY)))
-
-TOOL_REQUESTS = Recording(
-    REQUESTS, Value.ONE, (*_TOOL, ("status", a.TOOL_STATUS)), (("type", "tool"),)
-)
-TOOL_ERRORS = Recording(ERRORS, Value.ONE, (*_TOOL, _CATEGORY), (("type", "tool"),), When.FAILED)
-TOOL_DURATION = Recording(TOOL_DURATION_METRIC, Value.DURATION, _TOOL)
-
-_MESSAGE = (*_OWNER, *_MODEL)
-MESSAGE_REQUESTS = Recording(
-    REQUESTS,
-    Value.ONE,
-    (*_MESSAGE, ("status", a.MESSAGE_STATUS), _INVOKED, ("mode", a.APP_MODE)),
-    (("type", "message"),),
-)
-MESSAGE_ERRORS = Recording(
-    ERRORS, Value.ONE, (*_MESSAGE, _CATEGORY), (("type", "message"),), When.FAILED
-)
-MESSAGE_DURATION = Recording(
-    MESSAGE_DURATION_METRIC, Value.DURATION, (*_MESSAGE, ("stream", a.STREAM))
-)
-MESSAGE_FIRST_TOKEN = Recording(MESSAGE_FIRST_TOKEN_METRIC, a.MESSAGE_FIRST_TOKEN, _MESSAGE)
-
-_DATASET = (
-    *_OWNER,
-    ("source", a.RETRIEVAL_SOURCE),
-    ("dataset_id", a.DATASET_ID),
-    ("method", a.RETRIEVAL_METHOD),
-    ("rerank_model_provider", a.RERANK_PROVIDER),
-    ("rerank_model", a.RERANK_MODEL),
-)
-RETRIEVAL_REQUESTS = Recording(
-    REQUESTS,
-    Value.ONE,
-    (*_OWNER, ("source", a.RETRIEVAL_SOURCE), ("status", a.RETRIEVAL_STATUS)),
-    (("type", "dataset_retrieval"),),
-)
-RETRIEVAL_ERRORS = Recording(
-    ERRORS,
-    Value.ONE,
-    (*_OWNER, ("source", a.RETRIEVAL_SOURCE), _CATEGORY),
-    (("type", "dataset_retrieval"),),
-    When.FAILED,
-)
-DATASET_RETRIEVALS = Recording(RETRIEVALS, Value.ONE, _DATASET)
-RETRIEVAL_DURATION = Recording(RETRIEVAL_DURATION_METRIC, Value.DURATION, _DATASET)
-
-MODERATION_REQUESTS = Recording(
-    REQUESTS,
-    Value.ONE,
-    (*_OWNER, ("moderation_type", a.MODERATION_TYPE), ("flagged", a.MODERATION_FLAGGED)),
-    (("type", "moderation"),),
-)
-_GENERATION = (*_OWNER, ("operation_type", a.OPERATION_TYPE))
-GENERATION_REQUESTS = Recording(
-    REQUESTS,
-    Value.ONE,
-    (*_GENERATION, ("status", a.GENERATION_STATUS)),
-    (("type", "prompt_generation"),),
-)
-GENERATION_ERRORS = Recording(
-    ERRORS, Value.ONE, (*_GENERATION, _CATEGORY), (("type", "prompt_generation"),), When.FAILED
-)
-GENERATION_DURATION = Recording(GENERATION_DURATION_METRIC, Value.DURATION, _GENERATION)
-
-_CUSTOM = (*_OWNER, ("name", a.CUSTOM_NAME), ("status", a.CUSTOM_STATUS))
-CUSTOM_REQUESTS = Recording(REQUESTS, Value.ONE, _CUSTOM, (("type", "custom"),))
-CUSTOM_DURATION = Recording(CUSTOM_DURATION_METRIC, Value.DURATION, _CUSTOM)
-
-HTTP_SERVER_DURATION = Recording(
-    SERVER_DURATION,
-    Value.DURATION,
-    (
-        (a.HTTP_METHOD.key, a.HTTP_METHOD),
-        (a.HTTP_ROUTE.key, a.HTTP_ROUTE),
-        (a.HTTP_STATUS.key, a.HTTP_STATUS),
-        _FAILURE,
-    ),
-)
-HTTP_CLIENT_DURATION = Recording(
-    CLIENT_DURATION,
-    Value.DURATION,
-    (
-        (a.HTTP_METHOD.key, a.HTTP_METHOD),
-        (a.SERVER_ADDRESS.key, a.SERVER_ADDRESS),
-        (a.SERVER_PORT.key, a.SERVER_PORT),
-        (a.HTTP_STATUS.key, a.HTTP_STATUS),
-        _FAILURE,
-    ),
-)
-CHECKOUT_WAIT = Recording(CONNECTION_WAIT, Value.DURATION, (_FAILURE,))
-QUERY_DURATION = Recording(
-    DB_DURATION,
-    Value.DURATION,
-    (
-        (a.DB_SYSTEM.key, a.DB_SYSTEM),
-        (a.DB_NAMESPACE.key, a.DB_NAMESPACE),
-        (a.DB_OPERATION.key, a.DB_OPERATION),
-        _FAILURE,
-    ),
-)
-MESSAGES_SENT = Recording(SENT_MESSAGES, Value.ONE, (*_TASK, _FAILURE))
-TASK_DURATION = Recording(
-    PROCESS_DURATION, Value.DURATION, (*_TASK, (a.TASK_STATE.key, a.TASK_STATE), _FAILURE)
-)
-TASK_QUEUE_WAIT = Recording(QUEUE_WAIT_METRIC, a.QUEUE_WAIT, _TASK)

@@ -6,56 +6,15 @@ dashboards, rules and Collector configurations are checked against it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from opentelemetry.trace import SpanKind
 
 from otel_dify.operations import attributes as a
-from otel_dify.operations import instruments as i
-from otel_dify.operations.attributes import Attribute
-from otel_dify.operations.instruments import Recording
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of operation.
-
-    Attributes:
-        name: how tables and docs call it.
-        doc: what one operation of it is.
-        span_name: name of its span; ``{key}`` stands for the value of an attribute and is left
-            out where it has none.
-        span_kind: kind of its span.
-        below: the kinds it nests under.
-        attributes: what it carries besides what it inherits.
-        status: the attribute that holds its outcome, if it has one.
-        recordings: the metric points it makes when it ends.
-        event: name of the log event it emits when it ends; empty: none.
-        subject: the operation in a sentence, as the event's body begins.
-        hoists: whether what operations below it learn (run id, app) is written on it too.
-        folds: whether a fast and successful one is counted on its parent instead of being a span.
-    """
-
-    name: str
-    doc: str
-    span_name: str
-    span_kind: SpanKind
-    below: tuple[str, ...]
-    attributes: tuple[Attribute, ...]
-    recordings: tuple[Recording, ...] = ()
-    status: Attribute | None = None
-    event: str = ""
-    subject: str = ""
-    hoists: bool = False
-    folds: bool = False
-    always: tuple[Attribute, ...] = field(
-        default=(a.ERROR_TYPE, a.ERROR_MESSAGE, a.ERROR_CATEGORY, a.ERROR_FINGERPRINT)
-    )
-
+from otel_dify.operations import recordings as r
+from otel_dify.operations.kind import FOLDED, Kind
+from otel_dify.operations.kinds_of_apps import OF_APPS
 
 _HTTP = (a.HTTP_METHOD, a.HTTP_STATUS, a.SERVER_ADDRESS, a.SERVER_PORT)
 _TASK = (a.TASK_NAME, a.TASK_ACTION, a.MESSAGING_SYSTEM, a.MESSAGING_OPERATION, a.DESTINATION)
-_FOLDED = (a.DB_QUERIES, a.DB_TIME)
 _BELOW_SUMS = (
     a.TOTAL_TOKENS,
     a.INPUT_TOKENS_BELOW,
@@ -79,9 +38,9 @@ REQUEST = Kind(
         a.CLIENT_ADDRESS,
         a.USER_AGENT,
         a.ERROR_ID,
-        *_FOLDED,
+        *FOLDED,
     ),
-    recordings=(i.HTTP_SERVER_DURATION,),
+    recordings=(r.HTTP_SERVER_DURATION,),
     event="dify.http.request",
     subject="{http.request.method} {url.path} answered {http.response.status_code}",
     hoists=True,
@@ -93,7 +52,7 @@ SEND = Kind(
     span_kind=SpanKind.PRODUCER,
     below=("request", "task", "run", "node"),
     attributes=(*_TASK, a.MESSAGE_UID),
-    recordings=(i.MESSAGES_SENT,),
+    recordings=(r.MESSAGES_SENT,),
 )
 TASK = Kind(
     name="task",
@@ -101,8 +60,8 @@ TASK = Kind(
     span_name="process {celery.task_name}",
     span_kind=SpanKind.CONSUMER,
     below=("send",),
-    attributes=(*_TASK, a.MESSAGE_UID, a.TASK_STATE, a.QUEUE_WAIT, *_FOLDED),
-    recordings=(i.TASK_DURATION, i.TASK_QUEUE_WAIT),
+    attributes=(*_TASK, a.MESSAGE_UID, a.TASK_STATE, a.QUEUE_WAIT, *FOLDED),
+    recordings=(r.TASK_DURATION, r.TASK_QUEUE_WAIT),
     status=a.TASK_STATE,
     event="dify.task.execution",
     subject="task {celery.task_name}",
@@ -122,15 +81,15 @@ RUN = Kind(
         *_BELOW_SUMS,
         a.RUN_INPUTS,
         a.RUN_OUTPUTS,
-        *_FOLDED,
+        *FOLDED,
     ),
     recordings=(
-        i.RUN_REQUESTS,
-        i.RUN_ERRORS,
-        i.RUN_DURATION,
-        i.RUN_TOKENS_TOTAL,
-        i.RUN_TOKENS_INPUT,
-        i.RUN_TOKENS_OUTPUT,
+        r.RUN_REQUESTS,
+        r.RUN_ERRORS,
+        r.RUN_DURATION,
+        r.RUN_TOKENS_TOTAL,
+        r.RUN_TOKENS_INPUT,
+        r.RUN_TOKENS_OUTPUT,
     ),
     status=a.RUN_STATUS,
     event="dify.workflow.run",
@@ -157,16 +116,16 @@ NODE = Kind(
         a.NODE_INPUTS,
         a.NODE_OUTPUTS,
         a.NODE_PROCESS_DATA,
-        *_FOLDED,
+        *FOLDED,
     ),
     recordings=(
-        i.NODE_REQUESTS,
-        i.NODE_ERRORS,
-        i.NODE_DURATION,
-        i.NODE_RETRIES,
-        i.NODE_TOKENS_TOTAL,
-        i.NODE_TOKENS_INPUT,
-        i.NODE_TOKENS_OUTPUT,
+        r.NODE_REQUESTS,
+        r.NODE_ERRORS,
+        r.NODE_DURATION,
+        r.NODE_RETRIES,
+        r.NODE_TOKENS_TOTAL,
+        r.NODE_TOKENS_INPUT,
+        r.NODE_TOKENS_OUTPUT,
     ),
     status=a.NODE_STATUS,
     event="dify.node.execution",
@@ -179,7 +138,7 @@ DRAFT_NODE = Kind(
     span_kind=SpanKind.INTERNAL,
     below=("request",),
     attributes=NODE.attributes,
-    recordings=(i.DRAFT_NODE_REQUESTS, i.DRAFT_NODE_ERRORS, i.NODE_DURATION),
+    recordings=(r.DRAFT_NODE_REQUESTS, r.DRAFT_NODE_ERRORS, r.NODE_DURATION),
     status=a.NODE_STATUS,
     event="dify.node.execution.draft",
     subject="draft node {dify.node.title} ({dify.node.type})",
@@ -190,7 +149,7 @@ ITEM = Kind(
     span_name="iteration item",
     span_kind=SpanKind.INTERNAL,
     below=("node",),
-    attributes=(a.ITERATION_ID, a.INDEX, *_FOLDED),
+    attributes=(a.ITERATION_ID, a.INDEX, *FOLDED),
 )
 PASS = Kind(
     name="pass",
@@ -198,7 +157,7 @@ PASS = Kind(
     span_name="loop pass",
     span_kind=SpanKind.INTERNAL,
     below=("node",),
-    attributes=(a.LOOP_ID, a.INDEX, *_FOLDED),
+    attributes=(a.LOOP_ID, a.INDEX, *FOLDED),
 )
 MODEL_CALL = Kind(
     name="model call",
@@ -229,11 +188,11 @@ MODEL_CALL = Kind(
         a.OUTPUT_MESSAGES,
     ),
     recordings=(
-        i.MODEL_INPUT_TOKENS,
-        i.MODEL_OUTPUT_TOKENS,
-        i.MODEL_DURATION,
-        i.MODEL_FIRST_CHUNK,
-        i.MODEL_COST,
+        r.MODEL_INPUT_TOKENS,
+        r.MODEL_OUTPUT_TOKENS,
+        r.MODEL_DURATION,
+        r.MODEL_FIRST_CHUNK,
+        r.MODEL_COST,
     ),
     event="gen_ai.client.inference.operation.details",
     subject="{gen_ai.operation.name} {gen_ai.request.model}",
@@ -252,143 +211,12 @@ TOOL_CALL = Kind(
         a.TOOL_STATUS,
         a.TOOL_INPUTS,
         a.TOOL_OUTPUTS,
-        *_FOLDED,
+        *FOLDED,
     ),
-    recordings=(i.TOOL_REQUESTS, i.TOOL_ERRORS, i.TOOL_DURATION),
+    recordings=(r.TOOL_REQUESTS, r.TOOL_ERRORS, r.TOOL_DURATION),
     status=a.TOOL_STATUS,
     event="dify.tool.execution",
     subject="tool {gen_ai.tool.name}",
-)
-MESSAGE = Kind(
-    name="message",
-    doc="A message of a chat, completion, agent or chatflow app, until its answer is published.",
-    span_name="message {dify.app.mode}",
-    span_kind=SpanKind.INTERNAL,
-    below=("request", "task"),
-    attributes=(
-        a.MESSAGE_STATUS,
-        a.MESSAGE_ERROR,
-        a.MESSAGE_FIRST_TOKEN,
-        a.STREAM,
-        a.DIFY_PROVIDER,
-        a.REQUEST_MODEL,
-        a.MESSAGE_INPUTS,
-        *_FOLDED,
-    ),
-    recordings=(
-        i.MESSAGE_REQUESTS,
-        i.MESSAGE_ERRORS,
-        i.MESSAGE_DURATION,
-        i.MESSAGE_FIRST_TOKEN,
-    ),
-    status=a.MESSAGE_STATUS,
-    event="dify.message.run",
-    subject="message {dify.message.id}",
-    hoists=True,
-)
-AGENT = Kind(
-    name="agent",
-    doc="A run of an agent of an agent app; each of its thoughts is a span event.",
-    span_name="invoke_agent {gen_ai.request.model}",
-    span_kind=SpanKind.INTERNAL,
-    below=("message",),
-    attributes=(
-        a.OPERATION_NAME,
-        a.AGENT_STRATEGY,
-        a.AGENT_ROUNDS,
-        a.DIFY_PROVIDER,
-        a.REQUEST_MODEL,
-        a.AGENT_QUERY,
-        *_FOLDED,
-    ),
-)
-RETRIEVAL = Kind(
-    name="retrieval",
-    doc="A retrieval: from all data sets of an app or node, and in it from each of them.",
-    span_name="retrieval {dify.retrieval.source}",
-    span_kind=SpanKind.INTERNAL,
-    below=("node", "message", "tool call", "request", "retrieval"),
-    attributes=(
-        a.OPERATION_NAME,
-        a.RETRIEVAL_SOURCE,
-        a.RETRIEVAL_METHOD,
-        a.RETRIEVAL_TOP_K,
-        a.RETRIEVAL_STATUS,
-        a.DATASET_ID,
-        a.DATASET_IDS,
-        a.RERANK_PROVIDER,
-        a.RERANK_MODEL,
-        a.DOCUMENT_COUNT,
-        a.TOP_SCORE,
-        a.RETRIEVAL_QUERY,
-        a.DOCUMENTS,
-        *_FOLDED,
-    ),
-    recordings=(
-        i.RETRIEVAL_REQUESTS,
-        i.RETRIEVAL_ERRORS,
-        i.DATASET_RETRIEVALS,
-        i.RETRIEVAL_DURATION,
-    ),
-    status=a.RETRIEVAL_STATUS,
-    event="dify.dataset.retrieval",
-    subject="retrieval from {dify.retrieval.source}",
-)
-SEARCH = Kind(
-    name="search",
-    doc="A search of one data set by one method: keyword, vector or full text.",
-    span_name="search {dify.retrieval.method}",
-    span_kind=SpanKind.INTERNAL,
-    below=("retrieval",),
-    attributes=(
-        a.RETRIEVAL_METHOD,
-        a.RETRIEVAL_TOP_K,
-        a.DATASET_ID,
-        a.DOCUMENT_COUNT,
-        a.TOP_SCORE,
-        a.RETRIEVAL_QUERY,
-        a.DOCUMENTS,
-        *_FOLDED,
-    ),
-)
-MODERATION = Kind(
-    name="moderation",
-    doc="A check of what a user asked or a model answered.",
-    span_name="moderation {dify.moderation.type}",
-    span_kind=SpanKind.INTERNAL,
-    below=("message", "run"),
-    attributes=(
-        a.MODERATION_TYPE,
-        a.MODERATION_FLAGGED,
-        a.MODERATION_ACTION,
-        a.MODERATION_QUERY,
-        *_FOLDED,
-    ),
-    recordings=(i.MODERATION_REQUESTS,),
-    event="dify.moderation.check",
-    subject="moderation of {dify.moderation.type}",
-)
-GENERATION = Kind(
-    name="generation",
-    doc="What Dify asks a model besides running apps: names, questions, prompts, code.",
-    span_name="generate {dify.operation_type}",
-    span_kind=SpanKind.INTERNAL,
-    below=("request", "task", "message"),
-    attributes=(a.GENERATION_STATUS, a.GENERATION_INPUT, a.GENERATION_OUTPUT, *_FOLDED),
-    recordings=(i.GENERATION_REQUESTS, i.GENERATION_ERRORS, i.GENERATION_DURATION),
-    status=a.GENERATION_STATUS,
-    event="dify.prompt_generation.execution",
-    subject="generation of {dify.operation_type}",
-)
-CUSTOM = Kind(
-    name="custom",
-    doc="What `otel_dify.observe` is put around, with whatever attributes it is given.",
-    span_name="{dify.custom.name}",
-    span_kind=SpanKind.INTERNAL,
-    below=("request", "task", "node", "tool call", "custom"),
-    attributes=(a.CUSTOM_NAME, a.CUSTOM_STATUS, *_FOLDED),
-    recordings=(i.CUSTOM_REQUESTS, i.CUSTOM_DURATION),
-    status=a.CUSTOM_STATUS,
 )
 QUERY = Kind(
     name="query",
@@ -404,7 +232,7 @@ QUERY = Kind(
         a.SERVER_ADDRESS,
         a.SERVER_PORT,
     ),
-    recordings=(i.QUERY_DURATION,),
+    recordings=(r.QUERY_DURATION,),
     folds=True,
 )
 CHECKOUT = Kind(
@@ -414,7 +242,7 @@ CHECKOUT = Kind(
     span_kind=SpanKind.INTERNAL,
     below=QUERY.below,
     attributes=(),
-    recordings=(i.CHECKOUT_WAIT,),
+    recordings=(r.CHECKOUT_WAIT,),
     folds=True,
 )
 HTTP_CALL = Kind(
@@ -424,7 +252,7 @@ HTTP_CALL = Kind(
     span_kind=SpanKind.CLIENT,
     below=("node", "model call", "tool call", "request", "task"),
     attributes=(*_HTTP, a.URL_FULL),
-    recordings=(i.HTTP_CLIENT_DURATION,),
+    recordings=(r.HTTP_CLIENT_DURATION,),
 )
 
 KINDS: tuple[Kind, ...] = (
@@ -436,16 +264,10 @@ KINDS: tuple[Kind, ...] = (
     DRAFT_NODE,
     ITEM,
     PASS,
-    MESSAGE,
-    AGENT,
     MODEL_CALL,
     TOOL_CALL,
-    RETRIEVAL,
-    SEARCH,
-    MODERATION,
-    GENERATION,
-    CUSTOM,
     QUERY,
     CHECKOUT,
     HTTP_CALL,
+    *OF_APPS,
 )

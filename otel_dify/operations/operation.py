@@ -19,7 +19,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span
 from otel_dify.operations import attributes as a
 from otel_dify.operations.attributes import Attribute
 from otel_dify.operations.errors import category_of, fingerprint_of
-from otel_dify.operations.kinds import Kind
+from otel_dify.operations.kind import Kind
 
 type Scalar = str | bool | int | float
 type Value = Scalar | Sequence[str]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
 from otel_dify.operations import attributes as a
-from otel_dify.operations.instruments import INSTRUMENTS, Recording, Value, When
+from otel_dify.operations.instruments import INSTRUMENTS
 from otel_dify.operations.kinds import KINDS
+from otel_dify.operations.recordings import Recording, Value, When
 
 if TYPE_CHECKING:
     from collections.abc import Callable

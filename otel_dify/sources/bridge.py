@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import Kind
+from otel_dify.operations.kind import Kind
 from otel_dify.operations.operation import Operation, as_value, start
 from otel_dify.tracer import CurrentSpanTracer
 

@@ -12,7 +12,7 @@ from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import failed, guarded, say_once
 from otel_dify.operations.attributes import Attribute
-from otel_dify.operations.kinds import Kind
+from otel_dify.operations.kind import Kind
 from otel_dify.operations.operation import Operation, start
 from otel_dify.sources.streams import observed
 

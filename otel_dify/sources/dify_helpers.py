@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import GENERATION, MODERATION
+from otel_dify.operations.kinds_of_apps import GENERATION, MODERATION
 from otel_dify.operations.operation import Operation
 from otel_dify.sources.calls import Arguments, Call, attach_calls
 

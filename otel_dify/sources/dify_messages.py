@@ -16,7 +16,7 @@ from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import AGENT, MESSAGE
+from otel_dify.operations.kinds_of_apps import AGENT, MESSAGE
 from otel_dify.operations.operation import Operation, current
 from otel_dify.sources import dify_activity
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain

@@ -19,7 +19,8 @@ from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import NODE, RUN, Kind
+from otel_dify.operations.kind import Kind
+from otel_dify.operations.kinds import NODE, RUN
 from otel_dify.operations.operation import Operation, current, start
 
 # Entry points of iterations and loops: neither does anything, and Dify records neither.
@@ -118,6 +119,7 @@ class RunObserver:
         known: attributes of that operation.
         context: context to start it in; a run prefers the one that it is started in.
         failures: where message and type of what makes nodes fail are kept.
+        node_kind: what its nodes are.
     """
 
     def __init__(
@@ -126,7 +128,9 @@ class RunObserver:
         known: Mapping[a.Attribute, object],
         context: Context,
         failures: Failures | None = None,
+        node_kind: Kind = NODE,
     ) -> None:
+        self._node_kind = node_kind
         self.operation: Operation | None = None
         self._kind = kind
         self._known = known
@@ -207,7 +211,7 @@ class RunObserver:
             return
         known = self.find(node.execution_id)
         if known is None:
-            operation = start(NODE, describe(node), parent=parent.context)
+            operation = start(self._node_kind, describe(node), parent=parent.context)
             inside = parent is not self.operation
             for attribute in (a.ITERATION_ID, a.LOOP_ID, a.INDEX):
                 operation.set(attribute, parent.get(attribute))

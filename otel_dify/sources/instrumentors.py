@@ -80,6 +80,24 @@ class Helpers(_Source):
     name = "dify_helpers"
 
 
+class Lifecycle(_Source):
+    """What becomes of apps, data sets, answers and annotations."""
+
+    name = "dify_lifecycle"
+
+
+class Indexing(_Source):
+    """Indexing of documents."""
+
+    name = "dify_indexing"
+
+
+class Outside(_Source):
+    """Files, mail and triggers."""
+
+    name = "dify_outside"
+
+
 class Threads(_Source):
     """Context across the threads that Dify starts."""
 

@@ -19,7 +19,10 @@ from otel_dify.guard import guarded
 from otel_dify.sources import (
     carry,
     dify_helpers,
+    dify_indexing,
+    dify_lifecycle,
     dify_messages,
+    dify_outside,
     dify_requests,
     dify_retrieval,
     dify_steps,
@@ -67,6 +70,9 @@ SOURCES: tuple[Source, ...] = (
     Source("dify_retrieval", dify_retrieval.WATCHES, "dify_retrieval"),
     Source("dify_tools", dify_tools.WATCHES, "dify_tools"),
     Source("dify_helpers", dify_helpers.WATCHES, "dify_helpers"),
+    Source("dify_lifecycle", dify_lifecycle.WATCHES, "dify_lifecycle"),
+    Source("dify_indexing", dify_indexing.WATCHES, "dify_indexing"),
+    Source("dify_outside", dify_outside.WATCHES, "dify_outside"),
     # After the calls of the same methods, so that those run in the context that is carried.
     Source("dify_threads", tuple(carry.METHODS), "carry"),
     Source("flask", ("flask",), "flask"),

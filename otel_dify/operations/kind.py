@@ -1,0 +1,52 @@
+"""A kind of operation: one row of the table in ``kinds`` and ``kinds_of_apps``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from opentelemetry.trace import SpanKind
+
+from otel_dify.operations import attributes as a
+from otel_dify.operations.attributes import Attribute
+from otel_dify.operations.recordings import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of operation.
+
+    Attributes:
+        name: how tables and docs call it.
+        doc: what one operation of it is.
+        span_name: name of its span; ``{key}`` stands for the value of an attribute and is left
+            out where it has none.
+        span_kind: kind of its span.
+        below: the kinds it nests under.
+        attributes: what it carries besides what it inherits.
+        status: the attribute that holds its outcome, if it has one.
+        recordings: the metric points it makes when it ends.
+        event: name of the log event it emits when it ends; empty: none.
+        subject: the operation in a sentence, as the event's body begins.
+        hoists: whether what operations below it learn (run id, app) is written on it too.
+        folds: whether a fast and successful one is counted on its parent instead of being a span.
+    """
+
+    name: str
+    doc: str
+    span_name: str
+    span_kind: SpanKind
+    below: tuple[str, ...]
+    attributes: tuple[Attribute, ...]
+    recordings: tuple[Recording, ...] = ()
+    status: Attribute | None = None
+    event: str = ""
+    subject: str = ""
+    hoists: bool = False
+    folds: bool = False
+    always: tuple[Attribute, ...] = field(
+        default=(a.ERROR_TYPE, a.ERROR_MESSAGE, a.ERROR_CATEGORY, a.ERROR_FINGERPRINT)
+    )
+
+
+FOLDED = (a.DB_QUERIES, a.DB_TIME)
+"""What a kind carries below which queries fold."""

@@ -1,0 +1,111 @@
+"""What becomes of apps, data sets, answers and annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from otel_dify.guard import never_raises, say_once
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kind import Kind
+from otel_dify.operations.kinds_of_apps import (
+    ANNOTATION_HIT,
+    APP_CREATED,
+    APP_DELETED,
+    APP_UPDATED,
+    DATASET_CREATED,
+    DATASET_DELETED,
+    FEEDBACK,
+)
+from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
+
+_APPS = "events.app_event"
+_DATASETS = "events.dataset_event"
+_MESSAGES = "services.message_service"
+_ANNOTATIONS = "services.annotation_service"
+_DATASET_SERVICE = "services.dataset_service"
+WATCHES = (_APPS, _DATASETS, _MESSAGES, _ANNOTATIONS, _DATASET_SERVICE)
+
+_SIGNALS: dict[str, dict[str, Kind]] = {
+    _APPS: {
+        "app_was_created": APP_CREATED,
+        "app_was_updated": APP_UPDATED,
+        "app_was_deleted": APP_DELETED,
+    },
+    _DATASETS: {"dataset_was_deleted": DATASET_DELETED},
+}
+
+
+def attach(module: ModuleType) -> None:
+    """Attach to one of the modules that it watches."""
+    name = module.__name__
+    if name in _SIGNALS:
+        for signal, kind in _SIGNALS[name].items():
+            _connect(module, signal, kind)
+    elif name == _MESSAGES:
+        attach_calls(module, Call("MessageService.create_feedback", FEEDBACK, _feedback))
+    elif name == _ANNOTATIONS:
+        attach_calls(
+            module, Call("AppAnnotationService.add_annotation_history", ANNOTATION_HIT, _hit)
+        )
+    else:
+        attach_calls(
+            module,
+            Call("DatasetService.create_empty_dataset", DATASET_CREATED, _no_attributes, _created),
+        )
+
+
+def _connect(module: ModuleType, signal: str, kind: Kind) -> None:
+    """Make an operation of each sending of one of Dify's signals; its sender is the row."""
+    found = getattr(module, signal, None)
+    if found is None:
+        say_once(f"{module.__name__}.{signal} is not there in this version of Dify")
+        return
+    found.connect(_receiver(kind), weak=False)
+
+
+def _receiver(kind: Kind) -> Callable[..., None]:
+    identity = a.DATASET_ID if kind is DATASET_DELETED else a.APP_ID
+
+    @never_raises(f"otel_dify.sources.dify_lifecycle {kind.name}")
+    def receive(sender: Any, **_: Any) -> None:
+        start(
+            kind,
+            {
+                a.TENANT_ID: getattr(sender, "tenant_id", None),
+                identity: getattr(sender, "id", None),
+                a.APP_MODE: plain(getattr(sender, "mode", None)),
+            },
+        ).end()
+
+    return receive
+
+
+def _feedback(given: Arguments) -> Mapping[a.Attribute, object]:
+    app = given["app_model"]
+    return {
+        a.TENANT_ID: app.tenant_id,
+        a.APP_ID: app.id,
+        a.MESSAGE_ID: given.get("message_id"),
+        a.FEEDBACK_RATING: plain(given.get("rating")) or "null",
+        a.FEEDBACK_CONTENT: given.get("content"),
+    }
+
+
+def _hit(given: Arguments) -> Mapping[a.Attribute, object]:
+    return {
+        a.APP_ID: given.get("app_id"),
+        a.MESSAGE_ID: given.get("message_id"),
+        a.ANNOTATION_ID: given.get("annotation_id"),
+        a.TOP_SCORE: given.get("score"),
+    }
+
+
+def _no_attributes(given: Arguments) -> Mapping[a.Attribute, object]:
+    return {a.TENANT_ID: given.get("tenant_id")}
+
+
+def _created(operation: Operation, result: Any, _given: Arguments) -> None:
+    operation.set(a.DATASET_ID, getattr(result, "id", None))
