@@ -8,7 +8,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-from graphs import GRAPHON, load
+from tests.versions.graphs import GRAPHON, load
 
 _BASE = "__base" if GRAPHON < (0, 2) else "base"
 

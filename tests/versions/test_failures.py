@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from graphs import FRAMES, Shape, load, run
 from inline_snapshot import snapshot
-from recording import Recording
 
 from otel_dify.operations import attributes as a
+from tests.recording import Recording
+from tests.versions.graphs import FRAMES, Shape, load, run
 
 SHOWN = (a.RUN_STATUS, a.NODE_STATUS, a.INDEX, a.ERROR_TYPE, a.ERROR_MESSAGE)
 

@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from fakes import LLM_DATA, TOOL_DATA, Models, Tools, ask, llm_extra, tool_extra
-from graphs import FRAMES, Engine, Node, Script, Shape, load, run
-from recording import Recording, recording
 from wrapt import FunctionWrapper
 
 from otel_dify import guard
+from tests.recording import Recording, recording
+from tests.versions.fakes import LLM_DATA, TOOL_DATA, Models, Tools, ask, llm_extra, tool_extra
+from tests.versions.graphs import FRAMES, Engine, Node, Script, Shape, load, run
 
 # Where each of our functions on the way of a run is looked up.
 _EVERYWHERE = [

@@ -10,13 +10,22 @@ import threading
 from typing import Any
 
 import pytest
-from fakes import LLM_DATA, MODEL_DATA, PROVIDER, Models, RateLimited, ask, llm_extra, model
-from fakes import classifier_extra as classifier
-from graphs import Shape, Template, run
 from inline_snapshot import snapshot
-from recording import Recording
 
 from otel_dify.operations import attributes as a
+from tests.recording import Recording
+from tests.versions.fakes import (
+    LLM_DATA,
+    MODEL_DATA,
+    PROVIDER,
+    Models,
+    RateLimited,
+    ask,
+    llm_extra,
+    model,
+)
+from tests.versions.fakes import classifier_extra as classifier
+from tests.versions.graphs import Shape, Template, run
 
 SHOWN = (a.STREAM, a.INPUT_TOKENS, a.OUTPUT_TOKENS, a.FINISH_REASONS, a.ERROR_TYPE)
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from graphs import FRAMES, RUN_ID, Shape, drain, engine, load, run, state_of
 from inline_snapshot import snapshot
-from recording import Recording, by_item
+from opentelemetry import trace
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import REQUEST
 from otel_dify.operations.operation import current, start
+from tests.recording import Recording, by_item
+from tests.versions.graphs import FRAMES, RUN_ID, Shape, drain, engine, load, run, state_of
 
 
 def text(node: str, template: str, /, **variables: tuple[str, str]) -> dict[str, Any]:
@@ -75,6 +76,24 @@ def test_every_node_carries_the_ids_of_its_run(recorded: Recording) -> None:
         assert known["dify.invoke_from"] == "debugger"
     [hello] = [span for span in recorded.spans if span.name == "template-transform hello"]
     assert dict(hello.attributes or {})["dify.node.id"] == "hello"
+
+
+def test_what_a_node_does_lies_in_its_span_and_nothing_else_does(recorded: Recording) -> None:
+    """So that its log lines, queries and HTTP calls carry its ids, and the host's do not."""
+
+    def look(_node: Any) -> dict[str, Any]:
+        return {"span": trace.get_current_span().get_span_context().span_id}
+
+    shape = Shape().start().script("look", look).script("again", look)
+    shape.end(first=("look", "span"), second=("again", "span"))
+    made = engine(shape.chain("start", "look", "again", "end"))
+
+    seen_by_host = {trace.get_current_span() for _ in made.run()}
+
+    assert seen_by_host == {trace.INVALID_SPAN}
+    ids = {span.name: span.context.span_id for span in recorded.spans}
+    outputs = state_of(made).outputs
+    assert outputs == {"first": ids["script look"], "second": ids["script again"]}
 
 
 def test_skipped_branches_have_no_spans(recorded: Recording) -> None:

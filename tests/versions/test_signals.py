@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fakes import LLM_DATA, Models, llm_extra
-from graphs import RUN_ID, Shape, run
 from inline_snapshot import snapshot
-from recording import Recording, recording
+
+from tests.recording import Recording, recording
+from tests.versions.fakes import LLM_DATA, Models, llm_extra
+from tests.versions.graphs import RUN_ID, Shape, run
 
 
 def asking(models: Models) -> Shape:

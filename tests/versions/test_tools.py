@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from fakes import TOOL_DATA, Tools, tool_extra
-from graphs import Ended, Shape, run
 from inline_snapshot import snapshot
-from recording import Recording, recording
 
 from otel_dify.operations import attributes as a
+from tests.recording import Recording, recording
+from tests.versions.fakes import TOOL_DATA, Tools, tool_extra
+from tests.versions.graphs import Ended, Shape, run
 
 SHOWN = (a.TOOL_NAME, a.TOOL_TYPE, a.TOOL_PROVIDER, a.TOOL_STATUS, a.ERROR_TYPE, a.ERROR_MESSAGE)
 
