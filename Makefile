@@ -1,5 +1,5 @@
 # What a person does here: `make demo` and `make test`. Both set up all they need: an environment
-# in .venv at the versions of uv.lock, and redis-server. The rest are the parts of `make test`.
+# in .venv at the versions of requirements/dev.txt, and redis-server. The rest are the parts of `make test`.
 # Built backends and tools are cached in ~/.cache/otel_dify; nothing else is left on the machine.
 
 SHELL := /bin/bash
@@ -23,7 +23,9 @@ demo: environment redis ## run real apps and look at their traces, metrics and l
 test: lint check-docs native unit versions ## check everything, against the real backends too
 
 environment:
-	@UV_PROJECT_ENVIRONMENT=.venv scripts/uv sync --locked --quiet --group dev
+	@test -x .venv/bin/python || scripts/uv venv --quiet .venv
+	@scripts/uv pip sync --quiet --python .venv requirements/dev.txt
+	@scripts/uv pip install --quiet --python .venv --no-deps --editable .
 
 redis:
 	@scripts/redis

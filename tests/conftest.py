@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from recording import Recording, recording
+
+from tests.recording import Recording, recording
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ class RunContext(BaseModel):
 
     tenant_id: str
     app_id: str
+    app_name: str
     user_id: str
     user_from: str = "end-user"
     invoke_from: str = "service-api"
@@ -137,7 +138,9 @@ class Run:
     def _engine(self) -> Any:
         app = self.app
         root = str(app.start["id"])
-        context = RunContext(tenant_id=TENANT_ID, app_id=app.app_id, user_id=self.user_id)
+        context = RunContext(
+            tenant_id=TENANT_ID, app_id=app.app_id, app_name=app.name, user_id=self.user_id
+        )
         params = Params(
             workflow_id=app.workflow_id,
             graph_config=app.graph,

@@ -62,13 +62,13 @@ class Order:
         app: the app's name.
         inputs: the start node's variables.
         user: who asks, as the caller names them.
-        run_id: the workflow run's id.
+        workflow_run_id: the workflow run's id.
     """
 
     app: str
     inputs: Mapping[str, Any]
     user: str
-    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    workflow_run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def dumps(self) -> str:
         """Return it as JSON."""
@@ -96,9 +96,9 @@ class _Recorder:
 
     def begin(self) -> Event:
         inputs = db.dumps(self._order.inputs)
-        db.add(db.WorkflowRun(id=self._order.run_id, inputs=inputs, **self._owner))
+        db.add(db.WorkflowRun(id=self._order.workflow_run_id, inputs=inputs, **self._owner))
         data = {"inputs": dict(self._order.inputs), "created_at": int(self._began.timestamp())}
-        return self._event("workflow_started", self._order.run_id, data)
+        return self._event("workflow_started", self._order.workflow_run_id, data)
 
     def translate(self, event: Any) -> Event | None:
         """Return the API's event for one of graphon's, where it has one."""
@@ -123,8 +123,8 @@ class _Recorder:
     def _event(self, name: str, row_id: str, data: Mapping[str, Any]) -> Event:
         return {
             "event": name,
-            "task_id": self._order.run_id,
-            "workflow_run_id": self._order.run_id,
+            "task_id": self._order.workflow_run_id,
+            "workflow_run_id": self._order.workflow_run_id,
             "data": {"id": row_id, "workflow_id": self._owner["workflow_id"], **data},
         }
 
@@ -138,7 +138,7 @@ class _Recorder:
         db.add(
             db.WorkflowNodeExecution(
                 id=event.id,
-                workflow_run_id=self._order.run_id,
+                workflow_run_id=self._order.workflow_run_id,
                 index=self._steps,
                 predecessor_node_id=event.predecessor_node_id,
                 node_id=event.node_id,
@@ -186,7 +186,7 @@ class _Recorder:
         outputs = db.dumps(getattr(event, "outputs", {}))
         db.change(
             db.WorkflowRun,
-            self._order.run_id,
+            self._order.workflow_run_id,
             {**values, "outputs": outputs, "finished_at": finished},
         )
         told = {
@@ -195,7 +195,7 @@ class _Recorder:
             "created_at": int(self._began.timestamp()),
             "finished_at": int(finished.timestamp()),
         }
-        return self._event("workflow_finished", self._order.run_id, told)
+        return self._event("workflow_finished", self._order.workflow_run_id, told)
 
 
 def run(order: Order) -> Generator[Event, None, None]:
@@ -206,10 +206,10 @@ def run(order: Order) -> Generator[Event, None, None]:
     """
     app = load_app(order.app)
     recorder = _Recorder(app, order)
-    logger.info("workflow run %s of %s begins", order.run_id, order.app)
+    logger.info("workflow run %s of %s begins", order.workflow_run_id, order.app)
     yield recorder.begin()
-    for event in Run(app, order.inputs, order.user, models(), order.run_id).events():
+    for event in Run(app, order.inputs, order.user, models(), order.workflow_run_id).events():
         told = recorder.translate(event)
         if told is not None:
             yield told
-    logger.info("workflow run %s of %s has ended", order.run_id, order.app)
+    logger.info("workflow run %s of %s has ended", order.workflow_run_id, order.app)

@@ -48,7 +48,7 @@ def workflow_based_app_execution_task(payload: str) -> None:
     """Run an app (an Order as JSON) and publish its events as they come."""
     order = Order.loads(payload)
     for event in run(order):
-        redis.publish(channel(order.run_id), json.dumps(event))
+        redis.publish(channel(order.workflow_run_id), json.dumps(event))
 
 
 @app.task(

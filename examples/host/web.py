@@ -80,7 +80,7 @@ def _subscribed(order: Order, start: Callable[[], object]) -> Generator[Event, N
     yield {"event": "ping"}
     # redis-py has types, but not for this method.
     with redis.pubsub() as subscription:  # type: ignore[no-untyped-call]
-        subscription.subscribe(channel(order.run_id))
+        subscription.subscribe(channel(order.workflow_run_id))
         heard = time.monotonic()
         while time.monotonic() - heard < IDLE_SECONDS:
             message = subscription.get_message(timeout=1)

@@ -104,6 +104,9 @@ ERROR_FINGERPRINT = _define(
     "dify.error.fingerprint", "string", "The same each time the same error happens"
 )
 ERROR_ID = _define("dify.error.id", "string", "`X-Error-ID` of a response with status 500 or above")
+EVENT_NAME = _define(
+    "dify.event.name", "string", "Name of the event; on log events, for backends that drop theirs"
+)
 STACK_TRACE = _define("exception.stacktrace", "string", "Stack trace; on log events only")
 ELAPSED = _define("dify.elapsed_time", "double", "Seconds from start to end")
 DB_QUERIES = _define(

@@ -46,6 +46,7 @@ class EventRecorder:
             **operation.attributes,
             **self._gate.values(operation, "event"),
             a.ELAPSED.key: operation.duration,
+            a.EVENT_NAME.key: kind.event,
         }
         if operation.failed:
             attributes[a.ERROR_MESSAGE.key] = mask_text(str(operation.get(a.ERROR_MESSAGE) or ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,14 @@ _SENT_AT = "otel_dify_sent_at"
 """Header of a task: when it was sent, nanoseconds since the epoch."""
 _REQUEST = "otel_dify_request_id"
 """Header of a task: ``X-Request-ID`` of the request that it serves."""
+
+_STREAMED = "workflow_based_app_execution_task"
+_PAYLOAD = {
+    a.RUN_ID: "workflow_run_id",
+    a.WORKFLOW_ID: "workflow_id",
+    a.APP_ID: "app_id",
+    a.TENANT_ID: "tenant_id",
+}
 
 # Tasks that ask again and again whether there is something to do. What they find they send as
 # other tasks, whose traces begin there.
@@ -55,13 +64,27 @@ def _refine(operation: Operation, _name: str) -> None:
 
 
 @never_raises("otel_dify.sources.celery sent")
-def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
+def _stamp(headers: dict[str, Any] | None = None, body: Any = None, **_: Any) -> None:
     if headers is not None:
         headers[_SENT_AT] = time.time_ns()
         sender = current()
+        if sender is not None and str(headers.get("task", "")).endswith(_STREAMED):
+            _name(sender, body)
         request = sender.get(a.REQUEST_ID) if sender is not None else None
         if request is not None:
             headers[_REQUEST] = request
+
+
+def _name(sender: Operation, body: Any) -> None:
+    """Take the run's id from what is sent: the request that waits for its events has it too.
+
+    The task's one argument is JSON (``AppExecutionParams`` in Dify's
+    ``tasks/app_generate/workflow_execute_task.py``).
+    """
+    (payload, *_), *_ = body
+    known = json.loads(payload)
+    for attribute, name in _PAYLOAD.items():
+        sender.set(attribute, known.get(name))
 
 
 @never_raises("otel_dify.sources.celery wait")

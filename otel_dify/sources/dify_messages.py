@@ -18,7 +18,7 @@ from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds_of_apps import AGENT, MESSAGE
 from otel_dify.operations.operation import Operation, current
-from otel_dify.sources import dify_activity
+from otel_dify.sources import app_names, dify_activity
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.carry import in_context
 
@@ -28,6 +28,13 @@ _RUNNERS = {
     "core.app.apps.agent_chat.app_runner": "AgentChatAppRunner.run",
     "core.app.apps.advanced_chat.app_runner": "AdvancedChatAppRunner.run",
 }
+_GENERATORS = {
+    "core.app.apps.workflow.app_generator": "WorkflowAppGenerator.generate",
+    "core.app.apps.advanced_chat.app_generator": "AdvancedChatAppGenerator.generate",
+    "core.app.apps.chat.app_generator": "ChatAppGenerator.generate",
+    "core.app.apps.completion.app_generator": "CompletionAppGenerator.generate",
+    "core.app.apps.agent_chat.app_generator": "AgentChatAppGenerator.generate",
+}
 _AGENTS = {
     "core.agent.fc_agent_runner": ("FunctionCallAgentRunner.run", "function_call"),
     "core.agent.cot_agent_runner": ("CotAgentRunner.run", "cot"),
@@ -36,7 +43,7 @@ _QUEUE = "core.app.apps.base_app_queue_manager"
 _SERVICE = "services.app_generate_service"
 _THOUGHTS = "core.agent.base_agent_runner"
 
-WATCHES = (*_RUNNERS, *_AGENTS, _QUEUE, _SERVICE, _THOUGHTS)
+WATCHES = (*_RUNNERS, *_GENERATORS, *_AGENTS, _QUEUE, _SERVICE, _THOUGHTS)
 
 _FIRST_TOKEN = frozenset({"QueueLLMChunkEvent", "QueueTextChunkEvent", "QueueAgentMessageEvent"})
 
@@ -46,6 +53,8 @@ def attach(module: ModuleType) -> None:
     name = module.__name__
     if name in _RUNNERS:
         attach_calls(module, Call(_RUNNERS[name], MESSAGE, _describe))
+    elif name in _GENERATORS:
+        wrap_function_wrapper(module, _GENERATORS[name], _on_generate)
     elif name in _AGENTS:
         function, strategy = _AGENTS[name]
         attach_calls(module, Call(function, AGENT, lambda given: _agent(given, strategy)))
@@ -58,6 +67,14 @@ def attach(module: ModuleType) -> None:
         wrap_function_wrapper(
             module, "AppGenerateService._build_streaming_task_on_subscribe", _on_enqueue
         )
+
+
+def _on_generate(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs: Any) -> Any:
+    """Learn the name of the app that something is generated for."""
+    with guarded("otel_dify.sources.dify_messages generate"):
+        app = kwargs.get("app_model") or args[0]
+        app_names.learn(app.id, app.name, app.mode)
+    return wrapped(*args, **kwargs)
 
 
 def _describe(given: Arguments) -> Mapping[a.Attribute, object]:
@@ -76,6 +93,7 @@ def _describe(given: Arguments) -> Mapping[a.Attribute, object]:
     return {
         a.TENANT_ID: config.tenant_id,
         a.APP_ID: config.app_id,
+        a.APP_NAME: app_names.name_of(config.app_id),
         a.APP_MODE: plain(config.app_mode),
         a.INVOKE_FROM: plain(entity.invoke_from),
         a.USER_ID: entity.user_id,

@@ -22,6 +22,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds import NODE, RUN
 from otel_dify.operations.operation import Operation, current, start
+from otel_dify.sources import app_names
 
 # Entry points of iterations and loops: neither does anything, and Dify records neither.
 _MARKERS = frozenset({"iteration-start", "loop-start"})
@@ -318,6 +319,7 @@ def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Att
     given = graph.root_node.run_context.get("_dify")
     dify = given if isinstance(given, Mapping) else getattr(given, "__dict__", {})
     invoked = dify.get("invoke_from")
+    app = dify.get("app_id")
 
     def system(name: str) -> object:
         variable = variable_pool.get(("sys", name))
@@ -328,8 +330,9 @@ def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Att
         a.WORKFLOW_ID: workflow_id,
         a.RUN_ID: system("workflow_run_id"),
         a.TENANT_ID: dify.get("tenant_id"),
-        a.APP_ID: dify.get("app_id") or system("app_id"),
-        a.APP_NAME: dify.get("app_name"),
+        a.APP_ID: app or system("app_id"),
+        a.APP_NAME: dify.get("app_name") or app_names.name_of(app),
+        a.APP_MODE: app_names.mode_of(app),
         a.USER_ID: dify.get("user_id") or system("user_id"),
         a.INVOKE_FROM: str(getattr(invoked, "value", invoked or "")),
         a.CONVERSATION_ID: system("conversation_id"),

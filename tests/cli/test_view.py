@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
-from viewing import DATA, expected, view
 from wcwidth import wcswidth
+
+from tests.cli.viewing import DATA, expected, view
 
 if TYPE_CHECKING:
     from pathlib import Path

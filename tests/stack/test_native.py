@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from otlp_json import Telemetry
 
 from collector.native.build import default_cache, ensure
 from collector.native.errors import NativeError
@@ -20,6 +19,7 @@ from collector.native.programs import BUILDER, COLLECTOR_FOLDER, Program, minimu
 from collector.native.query import Jaeger, Loki, Prometheus, wait_until
 from collector.native.stack import Stack
 from collector.native.state import State
+from tests.stack.otlp_json import Telemetry
 
 ROOT = COLLECTOR_FOLDER.parent
 

@@ -1,0 +1,182 @@
+"""The settings: what each variable takes, and what an operator hears of a value it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from otel_dify import settings as s
+from otel_dify.settings import SETTINGS, Setting, Settings
+
+# Variable: texts it takes with what they mean, and texts that it does not take.
+CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
+    "OTEL_SDK_DISABLED": ({"true": True, "FALSE": False, " True ": True}, ("1", "yes", "on")),
+    "OTEL_SERVICE_NAME": ({"my-dify": "my-dify"}, ()),
+    "OTEL_TRACES_EXPORTER": ({"otlp": ("otlp",), "a, b,": ("a", "b")}, ()),
+    "OTEL_METRICS_EXPORTER": ({"none": ("none",)}, ()),
+    "OTEL_LOGS_EXPORTER": ({"console,otlp": ("console", "otlp")}, ()),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": (
+        {"grpc": "grpc", "HTTP/protobuf": "http/protobuf"},
+        ("http/json", "http"),
+    ),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": (
+        {"http://otel-collector:4318": "http://otel-collector:4318"},
+        ("otel-collector:4318", "ftp://collector", "http://"),
+    ),
+    "OTEL_TRACES_SAMPLER": ({"Always_On": "always_on"}, ("jaeger_remote", "0.5")),
+    "OTEL_TRACES_SAMPLER_ARG": ({"0": 0.0, "0.25": 0.25, "1": 1.0}, ("1.1", "-1", "nan", "many")),
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": (
+        {
+            "NO_CONTENT": "no_content",
+            "SPAN_ONLY": "span_only",
+            "event_only": "event_only",
+            "Span_And_Event": "span_and_event",
+        },
+        ("true", "all"),
+    ),
+    "OTEL_METRIC_EXPORT_INTERVAL": ({"100": 100, "60000": 60_000}, ("99", "-5", "1.5", "15s")),
+    "OTEL_BSP_SCHEDULE_DELAY": ({"1": 1}, ("0", "soon")),
+    "OTEL_BSP_MAX_QUEUE_SIZE": ({"512": 512}, ("511", "unlimited")),
+    "OTEL_BLRP_SCHEDULE_DELAY": ({"5000": 5000}, ("0", "1e3")),
+    "OTEL_BLRP_MAX_QUEUE_SIZE": ({"2048": 2048}, ("0", "-1")),
+    "OTEL_DIFY_FILE_PATH": ({"/data/otel": Path("/data/otel")}, ()),
+    "OTEL_DIFY_STATE_PATH": ({"state": Path("state")}, ()),
+    "OTEL_DIFY_LOG_LEVEL": ({"DEBUG": "debug", "warning": "warning"}, ("verbose", "10")),
+    "OTEL_DIFY_METRIC_TENANT_LABELS": ({"false": False}, ("0", "none")),
+    "OTEL_DIFY_QUERY_SPAN_MS": ({"0": 0, "250": 250}, ("-1", "0.5", "slow")),
+}
+GOOD = [(name, text, value) for name, (good, _) in CASES.items() for text, value in good.items()]
+BAD = [(name, text) for name, (_, bad) in CASES.items() for text in bad]
+
+
+def named(name: str) -> Setting[object]:
+    """Return the setting of a variable."""
+    [found] = [setting for setting in SETTINGS if setting.name == name]
+    return found
+
+
+def test_every_setting_has_its_cases_here() -> None:
+    assert set(CASES) == {setting.name for setting in SETTINGS}
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_a_usable_value_is_taken_without_a_word(name: str, text: str, value: object) -> None:
+    settings = Settings({name: text})
+    assert settings[named(name)] == value
+    assert settings.problems == []
+
+
+@pytest.mark.parametrize(("name", "text"), BAD)
+def test_an_unusable_value_costs_one_sentence_and_the_default_is_used(name: str, text: str) -> None:
+    """The sentence names the variable, the value, what is allowed and what happens now."""
+    settings = Settings({name: text})
+    assert settings[named(name)] == named(name).default
+    [problem] = settings.problems
+    assert problem.startswith(f"{name}={text!r} cannot be used: expected ")
+    assert f"Running on with {named(name).shown_default}" in problem
+    assert "restart" in problem
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_an_empty_value_is_as_good_as_none(setting: Setting[object], text: str) -> None:
+    settings = Settings({setting.name: text})
+    assert settings[setting] == setting.default
+    assert settings.problems == []
+
+
+def test_an_unknown_variable_of_ours_is_named() -> None:
+    [problem] = Settings({"OTEL_DIFY_QUERY_SPANS_MS": "5", "OTEL_BSP_EXPORT_TIMEOUT": "1"}).problems
+    assert problem.startswith("OTEL_DIFY_QUERY_SPANS_MS is not a setting of otel_dify")
+
+
+def test_a_problem_of_each_variable_is_told_apart() -> None:
+    settings = Settings({"OTEL_DIFY_LOG_LEVEL": "loud", "OTEL_TRACES_SAMPLER_ARG": "2"})
+    assert len(settings.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "signal", "protocol"),
+    [
+        ({}, "traces", "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "logs", "grpc"),
+        ({"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}, "logs", "grpc"),
+        ({"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}, "metrics", "http/protobuf"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            },
+            "traces",
+            "http/protobuf",
+        ),
+    ],
+)
+def test_the_protocol_of_a_signal_goes_before_that_of_all(
+    environ: dict[str, str], signal: str, protocol: str
+) -> None:
+    settings = Settings(environ)
+    assert settings.protocol(signal) == protocol
+    assert settings.problems == []
+
+
+def test_an_unusable_protocol_of_a_signal_is_told_too() -> None:
+    settings = Settings({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"})
+    assert settings.protocol("traces") == "http/protobuf"
+    [problem] = settings.problems
+    assert problem.startswith("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL='http/json' cannot be used")
+
+
+def test_an_unusable_endpoint_of_a_signal_is_told_too() -> None:
+    settings = Settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "collector:4318/v1/logs"})
+    [problem] = settings.problems
+    assert problem.startswith("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT='collector:4318/v1/logs'")
+
+
+def test_grpc_takes_an_endpoint_without_a_scheme() -> None:
+    """``collector:4317`` is what gRPC calls an address, and OpenTelemetry allows it there."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317",
+    }
+    settings = Settings(environ)
+    assert settings.problems == []
+    assert settings.endpoint("traces") == ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317"),
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://all:4318",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://own/v1/traces",
+            },
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own/v1/traces"),
+        ),
+    ],
+)
+def test_the_variable_that_decides_where_a_signal_goes_is_named(
+    environ: dict[str, str], expected: tuple[str, str]
+) -> None:
+    assert Settings(environ).endpoint("traces") == expected
+
+
+def test_names_are_unique_and_ours_are_told_from_the_standard_ones() -> None:
+    names = [setting.name for setting in SETTINGS]
+    assert len(set(names)) == len(names)
+    for setting in SETTINGS:
+        assert setting.standard is not setting.name.startswith("OTEL_DIFY_")
+        assert setting.doc.endswith(".")
+
+
+def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_DIFY_QUERY_SPAN_MS", "7")
+    assert Settings()[s.QUERY_SPAN_MS] == 7
