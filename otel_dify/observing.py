@@ -15,7 +15,7 @@ from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds_of_apps import CUSTOM
 from otel_dify.operations.operation import Operation, Value, as_value, start
-from otel_dify.sources.streams import observed
+from otel_dify.sources.streams import observed, unseen
 
 
 class observe:  # noqa: N801 - reads as the verb it is: `@observe("...")`, `with observe("..."):`
@@ -126,7 +126,7 @@ class observe:  # noqa: N801 - reads as the verb it is: `@observe("...")`, `with
         def run(*args: Any, **kwargs: Any) -> Any:
             values = function(*args, **kwargs)
             with guarded("otel_dify.observe start"):
-                return observed(values, self._start(), _unseen)
+                return observed(values, self._start(), unseen)
             return values
 
         return run
@@ -178,7 +178,3 @@ def _end(operation: Operation, error: BaseException | None) -> None:
     if error is not None:
         operation.fail(error)
     operation.end()
-
-
-def _unseen(_value: Any) -> None:
-    """See nothing of a value."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from wrapt import wrap_function_wrapper
 
-from otel_dify.guard import failed, guarded, say_once
+from otel_dify.guard import failed, say_once
 from otel_dify.operations.attributes import Attribute
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.operation import Operation, start
-from otel_dify.sources.streams import observed
+from otel_dify.sources.streams import observe, unseen
 
 type Arguments = Mapping[str, Any]
 type Describe = Callable[[Arguments], Mapping[Attribute, object]]
@@ -76,40 +77,15 @@ def _around(call: Call, module: str) -> Callable[..., Any]:
         except Exception as error:  # noqa: BLE001 - the call must go on without its operation
             failed(f"{place} start", error)
             return wrapped(*args, **kwargs)
-        return observe(operation, place, wrapped, args, kwargs, given, call.conclude)
+        return observe(
+            operation,
+            place,
+            partial(wrapped, *args, **kwargs),
+            whole=lambda result: call.conclude(operation, result, given),
+            stream=lambda: unseen,
+        )
 
     return run
-
-
-def observe(  # noqa: PLR0917 - all of them are the call
-    operation: Operation,
-    place: str,
-    wrapped: Callable[..., Any],
-    args: Any,
-    kwargs: Any,
-    given: Arguments,
-    conclude: Conclude = _nothing,
-) -> Any:
-    """Call a function as an operation, which ends with the last piece of a streamed result."""
-    try:
-        with operation.active():
-            result = wrapped(*args, **kwargs)
-    except BaseException as error:
-        with guarded(f"{place} failure"):
-            operation.fail(error)
-            operation.end()
-        raise
-    with guarded(f"{place} result"):
-        conclude(operation, result, given)
-    if isinstance(result, Generator):
-        return observed(result, operation, _unseen)
-    with guarded(f"{place} end"):
-        operation.end()
-    return result
-
-
-def _unseen(_piece: Any) -> None:
-    """See nothing of a piece."""
 
 
 def plain(value: Any) -> Any:

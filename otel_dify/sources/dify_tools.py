@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,9 @@ from otel_dify.guard import failed
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import TOOL_CALL
 from otel_dify.operations.operation import current, start
-from otel_dify.sources.calls import observe, plain
+from otel_dify.sources.calls import plain
+from otel_dify.sources.streams import observe
+from otel_dify.sources.tools import Messages
 
 WATCHES = ("core.tools.__base.tool",)
 
@@ -47,4 +50,10 @@ def _on_invoke(wrapped: Callable[..., Any], tool: Any, args: Any, kwargs: Any) -
     except Exception as error:  # noqa: BLE001 - the call must go on without its operation
         failed("otel_dify.sources.dify_tools start", error)
         return wrapped(*args, **kwargs)
-    return observe(operation, "core.tools.__base.tool.Tool.invoke", wrapped, args, kwargs, given)
+    return observe(
+        operation,
+        "otel_dify.sources.dify_tools",
+        partial(wrapped, *args, **kwargs),
+        whole=partial(operation.set, a.TOOL_OUTPUTS),
+        stream=lambda: Messages(operation).see,
+    )

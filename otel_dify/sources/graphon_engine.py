@@ -20,13 +20,8 @@ from wrapt import wrap_function_wrapper
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import ITEM, PASS, RUN
-from otel_dify.sources.graphon_run import (
-    NodeExecution,
-    RunObserver,
-    describe_run,
-    node_type,
-    observe_nodes,
-)
+from otel_dify.sources.graphon_nodes import NodeExecution, node_type
+from otel_dify.sources.graphon_run import RunObserver, describe_run, observe_nodes
 
 # By identity of the engine's runtime state; both live and die with the engine.
 _observers: WeakValueDictionary[int, RunObserver] = WeakValueDictionary()

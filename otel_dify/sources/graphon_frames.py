@@ -23,13 +23,8 @@ from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import ITEM, PASS, RUN
 from otel_dify.operations.operation import Operation, start
-from otel_dify.sources.graphon_run import (
-    NodeExecution,
-    RunObserver,
-    describe_run,
-    node_type,
-    observe_nodes,
-)
+from otel_dify.sources.graphon_nodes import NodeExecution, node_type
+from otel_dify.sources.graphon_run import RunObserver, describe_run, observe_nodes
 
 
 def attach(module: ModuleType) -> None:

@@ -23,6 +23,14 @@ from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds import NODE, RUN
 from otel_dify.operations.operation import Operation, current, start
 from otel_dify.sources import app_names
+from otel_dify.sources.graphon_nodes import (
+    Failures,
+    NodeExecution,
+    Usage,
+    cause_of,
+    describe,
+    node_type,
+)
 
 # Entry points of iterations and loops: neither does anything, and Dify records neither.
 _MARKERS = frozenset({"iteration-start", "loop-start"})
@@ -42,71 +50,6 @@ _NODE_STATUS = {
 }
 # Where a node that is about to run finds its operation (see _on_run).
 _SLOT = "_otel_dify_operation"
-
-
-type Failures = list[tuple[str, str]]
-
-
-class NodeExecution:
-    """One execution of a node, all its attempts together, while it is open.
-
-    Attributes:
-        operation: its operation.
-        node: the engine's node.
-        inside: it lies in an iteration or loop of the same engine.
-        running: attempts under way; one may start before the last has been reported as ended.
-        ended_ns: when the last attempt ended.
-        done: the engine has decided on its outcome.
-        passes: passes of a loop begun so far.
-        failures: message and type of what failed inside it, if it is a container.
-        usage: what its attempts used.
-    """
-
-    def __init__(self, operation: Operation, node: Any, *, inside: bool) -> None:
-        self.operation = operation
-        self.node = node
-        self.inside = inside
-        self.running = 0
-        self.ended_ns = 0
-        self.done = False
-        self.passes = 0
-        self.failures: Failures = []
-        self.usage = _Usage()
-
-
-class _Usage:
-    """Tokens and price, added up as Dify's engine adds them: failed attempts count as well."""
-
-    def __init__(self) -> None:
-        self.total = self.input = self.output = 0
-        self.price = 0.0
-        self.currency = ""
-
-    def take(self, usage: Any) -> None:
-        """Add what one attempt of a node used; a container's includes what lies in it."""
-        if usage.total_tokens:
-            self.total += usage.total_tokens
-            self.input += usage.prompt_tokens
-            self.output += usage.completion_tokens
-            self.price += float(usage.total_price)
-            self.currency = usage.currency
-
-    def add(self, other: _Usage) -> None:
-        """Add what a node used."""
-        self.total += other.total
-        self.input += other.input
-        self.output += other.output
-        self.price += other.price
-        self.currency = other.currency or self.currency
-
-    def write(self, operation: Operation) -> None:
-        """Set the sums on an operation, if there are any."""
-        if self.total:
-            operation.set(a.TOTAL_TOKENS, self.total)
-            operation.set(a.INPUT_TOKENS_BELOW, self.input)
-            operation.set(a.OUTPUT_TOKENS_BELOW, self.output)
-            operation.set(a.TOTAL_PRICE, self.price)
-            operation.set(a.CURRENCY, self.currency)
 
 
 class RunObserver:
@@ -142,7 +85,7 @@ class RunObserver:
 
     def _reset(self) -> None:
         self._nodes: dict[str, NodeExecution] = {}
-        self._usage = _Usage()
+        self._usage = Usage()
         self._status = ""
         self._ended_ns = 0
 
@@ -191,8 +134,13 @@ class RunObserver:
             self._fail(operation, str(error), type(error).__name__)
         status = self._status or ("stopped" if error is None else "failed")
         for known in self.open_nodes():
-            if not known.done:
-                known.operation.set(a.NODE_STATUS, "paused" if status == "paused" else "stopped")
+            if not known.done and status == "paused":
+                known.operation.set(a.NODE_STATUS, "paused")
+            elif not known.done:
+                # As Dify's database has it: a node that a run ends before is a failed one
+                # (WorkflowPersistenceLayer._fail_running_node_executions).
+                known.operation.set(a.NODE_STATUS, "failed")
+                known.operation.fail(f"The run ended ({status}) before this node", "RunEnded")
             self._close(known)
         if self._kind is RUN:
             operation.set(a.RUN_STATUS, status)
@@ -202,7 +150,7 @@ class RunObserver:
 
     def _fail(self, operation: Operation, error: str, error_type: str = "") -> None:
         """Mark the run as failed, with the type of the node's failure that caused it."""
-        operation.fail(error, _cause(self._failures, error) or error_type or "WorkflowError")
+        operation.fail(error, cause_of(self._failures, error) or error_type or "WorkflowError")
         if self._kind is RUN:
             operation.set(a.RUN_ERROR, error)
 
@@ -263,7 +211,7 @@ class RunObserver:
         if status in {"failed", "exception"}:
             # Where the engine recovers it hands the type on as an output; containers have none.
             kind = result.error_type or (result.outputs or {}).get("error_type")
-            operation.fail(event.error, str(kind or _cause(known.failures, event.error)))
+            operation.fail(event.error, str(kind or cause_of(known.failures, event.error)))
             operation.set(a.NODE_ERROR, event.error)
             if status == "failed":
                 self._failures.append((event.error, str(operation.get(a.ERROR_TYPE))))
@@ -283,32 +231,6 @@ class RunObserver:
                 self._usage.add(known.usage)
         known.usage.write(known.operation)
         known.operation.end(known.ended_ns or None)
-
-
-def _cause(failures: Failures, error: str) -> str:
-    """Find the type of the failure that an error message repeats."""
-    return next((kind for message, kind in failures if message in error), "")
-
-
-def node_type(node: Any) -> str:
-    """Return the type of a node as the DSL writes it."""
-    kind = node.node_type
-    return str(getattr(kind, "value", kind))
-
-
-def describe(node: Any) -> dict[a.Attribute, object]:
-    """Collect what a node is, before it runs."""
-    data = node.node_data
-    model = getattr(data, "model", None)
-    return {
-        a.NODE_ID: node.id,
-        a.NODE_TYPE: node_type(node),
-        a.NODE_EXECUTION_ID: node.execution_id,
-        a.NODE_TITLE: node.title,
-        a.DIFY_PROVIDER: getattr(model, "provider", None),
-        a.REQUEST_MODEL: getattr(model, "name", None),
-        a.TOOL_NAME: getattr(data, "tool_name", None),
-    }
 
 
 def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Attribute, object]:

@@ -42,7 +42,7 @@ def observe(
         _end(operation)
         raise
     if isinstance(result, Generator):
-        see: See = _unseen
+        see: See = unseen
         with guarded(f"{place} stream"):
             see = stream()
         return observed(result, operation, see)
@@ -99,5 +99,5 @@ def _end(operation: Operation) -> None:
         operation.end()
 
 
-def _unseen(_piece: Any) -> None:
+def unseen(_piece: Any) -> None:
     """See nothing of a piece."""

@@ -48,7 +48,7 @@ class _ObservedRuntime(ObjectProxy):  # type: ignore[type-arg] # not generic in 
             "otel_dify.sources.tools",
             call,
             whole=partial(operation.set, a.TOOL_OUTPUTS),
-            stream=lambda: _Messages(operation).see,
+            stream=lambda: Messages(operation).see,
         )
 
 
@@ -62,7 +62,7 @@ def _request(data: Any) -> dict[a.Attribute, Any]:
     }
 
 
-class _Messages:
+class Messages:
     """What the messages of a tool tell: texts and JSON; files and blobs are left out."""
 
     def __init__(self, operation: Operation) -> None:

@@ -1,0 +1,98 @@
+"""Nodes of the graphon engine: what one is, and what its open execution has come to so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_dify.operations import attributes as a
+from otel_dify.operations.operation import Operation
+
+type Failures = list[tuple[str, str]]
+
+
+class NodeExecution:
+    """One execution of a node, all its attempts together, while it is open.
+
+    Attributes:
+        operation: its operation.
+        node: the engine's node.
+        inside: it lies in an iteration or loop of the same engine.
+        running: attempts under way; one may start before the last has been reported as ended.
+        ended_ns: when the last attempt ended.
+        done: the engine has decided on its outcome.
+        passes: passes of a loop begun so far.
+        failures: message and type of what failed inside it, if it is a container.
+        usage: what its attempts used.
+    """
+
+    def __init__(self, operation: Operation, node: Any, *, inside: bool) -> None:
+        self.operation = operation
+        self.node = node
+        self.inside = inside
+        self.running = 0
+        self.ended_ns = 0
+        self.done = False
+        self.passes = 0
+        self.failures: Failures = []
+        self.usage = Usage()
+
+
+class Usage:
+    """Tokens and price, added up as Dify's engine adds them: failed attempts count as well."""
+
+    def __init__(self) -> None:
+        self.total = self.input = self.output = 0
+        self.price = 0.0
+        self.currency = ""
+
+    def take(self, usage: Any) -> None:
+        """Add what one attempt of a node used; a container's includes what lies in it."""
+        if usage.total_tokens:
+            self.total += usage.total_tokens
+            self.input += usage.prompt_tokens
+            self.output += usage.completion_tokens
+            self.price += float(usage.total_price)
+            self.currency = usage.currency
+
+    def add(self, other: Usage) -> None:
+        """Add what a node used."""
+        self.total += other.total
+        self.input += other.input
+        self.output += other.output
+        self.price += other.price
+        self.currency = other.currency or self.currency
+
+    def write(self, operation: Operation) -> None:
+        """Set the sums on an operation, if there are any."""
+        if self.total:
+            operation.set(a.TOTAL_TOKENS, self.total)
+            operation.set(a.INPUT_TOKENS_BELOW, self.input)
+            operation.set(a.OUTPUT_TOKENS_BELOW, self.output)
+            operation.set(a.TOTAL_PRICE, self.price)
+            operation.set(a.CURRENCY, self.currency)
+
+
+def cause_of(failures: Failures, error: str) -> str:
+    """Find the type of the failure that an error message repeats."""
+    return next((kind for message, kind in failures if message in error), "")
+
+
+def node_type(node: Any) -> str:
+    """Return the type of a node as the DSL writes it."""
+    kind = node.node_type
+    return str(getattr(kind, "value", kind))
+
+
+def describe(node: Any) -> dict[a.Attribute, object]:
+    """Collect what a node is, before it runs."""
+    data = node.node_data
+    model = getattr(data, "model", None)
+    return {
+        a.NODE_ID: node.id,
+        a.NODE_TYPE: node_type(node),
+        a.NODE_EXECUTION_ID: node.execution_id,
+        a.NODE_TITLE: node.title,
+        a.DIFY_PROVIDER: getattr(model, "provider", None),
+        a.REQUEST_MODEL: getattr(model, "name", None),
+        a.TOOL_NAME: getattr(data, "tool_name", None),
+    }
