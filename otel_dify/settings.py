@@ -11,7 +11,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -75,12 +75,17 @@ def _string(text: str) -> str:
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
+    allowed = "expected a number from 0 to 1"
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(allowed) from None
     if not 0 <= value <= 1:
-        raise ValueError("expected a number from 0 to 1")
+        raise ValueError(allowed)
     return value
 
 
+SIGNALS = ("traces", "metrics", "logs")
 PROTOCOLS = ("http/protobuf", "grpc")
 CAPTURE_MODES = ("no_content", "span_only", "event_only", "span_and_event")
 SAMPLERS = (
@@ -290,6 +295,7 @@ class Settings:
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         self.problems: list[str] = []
         self._values: dict[str, object] = {s.name: self._read(s) for s in SETTINGS}
+        self._protocols = {signal: self._read(self._own_protocol(signal)) for signal in SIGNALS}
         for name in self.environ:
             if name.startswith("OTEL_DIFY_") and name not in self._values:
                 self.problems.append(
@@ -303,9 +309,12 @@ class Settings:
 
     def protocol(self, signal: str) -> str:
         """Tell how OTLP of a signal (``traces``, ``metrics`` or ``logs``) is sent."""
-        own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
-        text = self.environ.get(own, "").strip()
-        return text if text in PROTOCOLS else self[PROTOCOL]
+        return self._protocols[signal]
+
+    def _own_protocol(self, signal: str) -> Setting[str]:
+        shared = self[PROTOCOL]
+        name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
+        return replace(PROTOCOL, name=name, default=shared, shown_default=shared)
 
     def endpoint(self, signal: str) -> tuple[str, str]:
         """Name the variable that decides where a signal goes, and the address it leads to."""

@@ -47,7 +47,7 @@ def fingerprint_of(error: BaseException | None, error_type: str, message: str) -
     where = [f"{frame.filename.rpartition('/')[2]}:{frame.name}" for frame in frames]
     if not where:
         where = [re.sub(r"'[^']*'|\"[^\"]*\"|[0-9a-f-]{8,}|\d+", "?", message)]
-    return hashlib.sha256("\n".join([error_type, *where]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([error_type, *where]).encode(errors="replace")).hexdigest()[:16]
 
 
 def stack_of(error: BaseException) -> str:

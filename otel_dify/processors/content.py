@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Literal
 
+from otel_dify.guard import failed
 from otel_dify.operations import attributes as a
-from otel_dify.processors.redaction import mask
+from otel_dify.operations.operation import encodable
+from otel_dify.processors.redaction import mask, mask_text
 
 if TYPE_CHECKING:
     from otel_dify.operations.operation import Operation, Value
@@ -46,7 +48,9 @@ class ContentGate:
         if not operation.content:
             return {}
         if self.mode in _KEPT[signal]:
-            return {attribute.key: as_text(value) for attribute, value in operation.content.items()}
+            return {
+                attribute.key: _text_of(value) for attribute, value in operation.content.items()
+            }
         reference = reference_to(operation)
         return {attribute.key: reference for attribute in operation.content}
 
@@ -59,18 +63,37 @@ def reference_to(operation: Operation) -> str:
     return "ref:none"
 
 
+def _text_of(value: object) -> str:
+    """Serialise content; where that fails the operation goes on without it."""
+    try:
+        return as_text(value)
+    except Exception as error:  # noqa: BLE001 - collecting and opening up run code of Dify
+        failed("otel_dify.processors.content", error)
+        return f"unavailable ({type(error).__name__})"
+
+
 def as_text(value: object) -> str:
     """Serialise content: text as it is, all else as JSON, secrets masked, cut at ``LIMIT``.
 
     A function is called for the content: a source gives one where collecting costs something.
     """
     masked = mask(value() if callable(value) else value)
-    text = masked if isinstance(masked, str) else _json(masked)
+    text = encodable(masked if isinstance(masked, str) else _json(masked))
     return text if len(text) <= LIMIT else f"{text[:LIMIT]}… ({len(text)} characters)"
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+    """Serialise as JSON; what is no JSON by itself is opened up or becomes text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    except TypeError:  # a key that JSON has not
+        return json.dumps(_with_text_keys(value), ensure_ascii=False, default=_plain)
+
+
+def _with_text_keys(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(inner) for key, inner in value.items()}
+    return [_with_text_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _plain(value: object) -> object:
@@ -78,4 +101,4 @@ def _plain(value: object) -> object:
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return mask(dump(mode="json"))
-    return str(value)
+    return mask_text(str(value))

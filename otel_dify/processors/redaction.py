@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from otel_dify.operations.operation import encodable
+
 MASK = "***"
 _NAMES = (
     r"password|passwd|token|secret|credentials?|authorization|cookie|"
@@ -51,7 +53,8 @@ def mask(value: object) -> object:
 
 
 def mask_text(text: str) -> str:
-    """Mask what stands behind the name of a secret in a text."""
+    """Mask what stands behind the name of a secret in a text; return one that can be sent."""
+    text = encodable(text)
     if _HINT.search(text) is None:
         return text
     parts: list[str] = []

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
-from children import in_child
 
 from otel_dify import guard
+from tests.unit.children import in_child
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     ),
     "OTEL_EXPORTER_OTLP_ENDPOINT": (
         {"http://otel-collector:4318": "http://otel-collector:4318"},
-        ("otel-collector:4318", "ftp://collector", "http://"),
+        (),
     ),
     "OTEL_TRACES_SAMPLER": ({"Always_On": "always_on"}, ("jaeger_remote", "0.5")),
     "OTEL_TRACES_SAMPLER_ARG": ({"0": 0.0, "0.25": 0.25, "1": 1.0}, ("1.1", "-1", "nan", "many")),
@@ -127,23 +127,6 @@ def test_an_unusable_protocol_of_a_signal_is_told_too() -> None:
     assert settings.protocol("traces") == "http/protobuf"
     [problem] = settings.problems
     assert problem.startswith("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL='http/json' cannot be used")
-
-
-def test_an_unusable_endpoint_of_a_signal_is_told_too() -> None:
-    settings = Settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "collector:4318/v1/logs"})
-    [problem] = settings.problems
-    assert problem.startswith("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT='collector:4318/v1/logs'")
-
-
-def test_grpc_takes_an_endpoint_without_a_scheme() -> None:
-    """``collector:4317`` is what gRPC calls an address, and OpenTelemetry allows it there."""
-    environ = {
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317",
-    }
-    settings = Settings(environ)
-    assert settings.problems == []
-    assert settings.endpoint("traces") == ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")
 
 
 @pytest.mark.parametrize(
