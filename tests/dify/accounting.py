@@ -255,7 +255,7 @@ def main() -> int:
     settle(rig)
     before = rig.metrics()
     (options.rig / "run" / "requests.daemon.jsonl").write_text("")
-    since = rig.ask("SELECT CURRENT_TIMESTAMP(0)::timestamp")[0][0]
+    since = rig.ask("SELECT (now() AT TIME ZONE 'utc')::timestamp")[0][0]
     calls = rig.load(options.rounds, options.concurrency)
     settle(rig)
     rows = table(rig, since, before)
