@@ -1,0 +1,186 @@
+"""The table of kinds is whole: what a row names exists, and nothing is named twice."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from otel_dify.operations import attributes as a
+from otel_dify.operations.instruments import INSTRUMENTS, Instrument
+from otel_dify.operations.kind import FOLDED, Kind
+from otel_dify.operations.kinds import KINDS
+from otel_dify.operations.recordings import Recording, Value
+from otel_dify.signals.metrics import views
+
+FIELD = re.compile(r"\{([^}]*)\}")
+TABLE = set(a.all_attributes())
+BY_KEY = {attribute.key: attribute for attribute in TABLE}
+NAMES = {kind.name for kind in KINDS}
+RECORDINGS = [(kind, recording) for kind in KINDS for recording in kind.recordings]
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+each_recording = pytest.mark.parametrize(
+    ("kind", "recording"), RECORDINGS, ids=lambda it: getattr(it, "name", it.__class__.__name__)
+)
+each_instrument = pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda it: it.name)
+
+
+def carried(kind: Kind) -> set[a.Attribute]:
+    """What an operation of a kind may have set."""
+    return {*kind.attributes, *kind.always, *(one for one in TABLE if one.inherit)}
+
+
+def test_names_are_unique() -> None:
+    for names in (
+        [kind.name for kind in KINDS],
+        [attribute.key for attribute in a.all_attributes()],
+        [instrument.name for instrument in INSTRUMENTS],
+    ):
+        assert not [name for name, times in Counter(names).items() if times > 1]
+
+
+def test_events_tell_the_kind_they_are_of() -> None:
+    events = Counter(kind.event for kind in KINDS if kind.event)
+    assert set(events.values()) == {1}
+
+
+@each_kind
+def test_attributes_of_a_kind_are_in_the_table_and_named_once(kind: Kind) -> None:
+    assert {*kind.attributes, *kind.always} <= TABLE
+    assert len(set(kind.attributes)) == len(kind.attributes)
+    assert not [attribute for attribute in kind.attributes if attribute.inherit]
+
+
+@each_kind
+def test_what_a_name_or_a_sentence_is_filled_with_is_an_attribute_of_the_kind(kind: Kind) -> None:
+    fields = {*FIELD.findall(kind.span_name), *FIELD.findall(kind.subject)}
+    assert fields <= {attribute.key for attribute in carried(kind)}
+    assert not [field for field in fields if BY_KEY[field].content]
+
+
+@each_kind
+def test_the_outcome_of_a_kind_is_one_of_its_attributes(kind: Kind) -> None:
+    if kind.status is not None:
+        assert kind.status in kind.attributes
+
+
+@each_kind
+def test_a_kind_nests_under_kinds_that_there_are(kind: Kind) -> None:
+    assert kind.below
+    assert set(kind.below) <= NAMES
+
+
+@each_kind
+def test_a_kind_is_documented_and_an_event_has_a_subject(kind: Kind) -> None:
+    assert kind.doc.endswith(".")
+    assert bool(kind.event) == bool(kind.subject)
+
+
+def test_queries_are_counted_where_they_nest() -> None:
+    """A folded query leaves count and time on the operation above, which the dictionary says."""
+    [query] = [kind for kind in KINDS if kind.name == "query"]
+    for kind in KINDS:
+        if kind.name in query.below:
+            assert set(FOLDED) <= set(kind.attributes), kind.name
+
+
+@each_recording
+def test_labels_are_unique_and_taken_from_attributes_of_the_kind(
+    kind: Kind, recording: Recording
+) -> None:
+    names = [*(name for name, _ in recording.labels), *(name for name, _ in recording.constants)]
+    assert len(set(names)) == len(names)
+    assert {attribute for _, attribute in recording.labels} <= carried(kind)
+
+
+@each_recording
+def test_labels_hold_neither_content_nor_users_nor_ids_of_one_run(
+    kind: Kind, recording: Recording
+) -> None:
+    """Each value of a label is a time series; and users are nobody's business."""
+    del kind
+    unbounded = {
+        a.USER_ID,
+        a.SESSION_ID,
+        a.RUN_ID,
+        a.MESSAGE_ID,
+        a.CONVERSATION_ID,
+        a.NODE_EXECUTION_ID,
+        a.REQUEST_ID,
+        a.EXTERNAL_TRACE_ID,
+        a.ERROR_ID,
+        a.ERROR_MESSAGE,
+        a.ERROR_FINGERPRINT,
+        a.URL_PATH,
+        a.URL_FULL,
+        a.DB_STATEMENT,
+        a.MESSAGE_UID,
+    }
+    labels = {attribute for _, attribute in recording.labels}
+    assert not labels & unbounded
+    assert not [attribute for attribute in labels if attribute.content]
+
+
+@each_recording
+def test_what_is_recorded_is_a_number_of_the_kind(kind: Kind, recording: Recording) -> None:
+    assert recording.instrument in INSTRUMENTS
+    assert recording.instrument.kind in {"counter", "histogram"}
+    if not isinstance(recording.value, Value):
+        assert recording.value in carried(kind)
+        assert recording.value.type in {"int", "double"}
+    if recording.value is Value.DURATION:
+        assert recording.instrument.unit == "s"
+
+
+def test_all_who_record_on_an_instrument_tell_themselves_apart() -> None:
+    """Two kinds on one instrument differ in a constant label, or their sums would mix."""
+    by_instrument: dict[str, list[tuple[str, Recording]]] = {}
+    for kind, recording in RECORDINGS:
+        by_instrument.setdefault(recording.instrument.name, []).append((kind.name, recording))
+    for name in ("dify.requests.total", "dify.errors.total", "dify.tokens.total"):
+        constants = {recording.constants for _, recording in by_instrument[name]}
+        rows = {recording for _, recording in by_instrument[name]}
+        assert len(constants) == len(rows), name
+
+
+def test_every_counter_and_histogram_is_recorded_on() -> None:
+    recorded = {recording.instrument for _, recording in RECORDINGS}
+    assert recorded == {one for one in INSTRUMENTS if one.kind != "gauge"}
+
+
+@each_instrument
+def test_buckets_ascend_and_only_histograms_have_them(instrument: Instrument) -> None:
+    assert bool(instrument.buckets) == (instrument.kind == "histogram")
+    assert all(low < high for low, high in pairwise(instrument.buckets))
+    assert instrument.doc
+    assert instrument.unit
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("dify.workflow.duration", (0.1, 0.5, 1, 2.5, 5, 10, 30, 60)),
+        ("http.server.request.duration", (0.1, 0.5, 1, 2, 5, 10)),
+        ("gen_ai.client.operation.duration", (0.5, 1, 2, 5, 10, 30)),
+    ],
+)
+def test_dashboards_of_operators_find_the_buckets_that_they_ask_for(
+    name: str, asked: tuple[float, ...]
+) -> None:
+    """The Collector can rename and copy a histogram, it cannot invent a bucket."""
+    [instrument] = [one for one in INSTRUMENTS if one.name == name]
+    assert set(asked) <= set(instrument.buckets)
+    assert instrument.buckets[-1] > asked[-1]
+
+
+def test_every_histogram_has_a_view() -> None:
+    assert len(views()) == len([one for one in INSTRUMENTS if one.kind == "histogram"])
+
+
+@pytest.mark.parametrize("attribute", a.all_attributes(), ids=lambda it: it.key)
+def test_content_is_never_inherited(attribute: a.Attribute) -> None:
+    assert attribute.doc
+    assert not (attribute.content and attribute.inherit)
