@@ -34,6 +34,13 @@ _ENVIRONMENT = {
 }
 _PATCHED = frozenset({"GeventDidPatchBuiltinModulesEvent", "GeventDidPatchAllEvent"})
 
+# Another distro, or Dify with ENABLE_OTEL=true, instruments what our sources have attached to
+# already; upstream refuses and warns each time.
+_TOLD_TWICE = (
+    "opentelemetry.instrumentation.instrumentor",
+    "opentelemetry.instrumentation.flask",
+)
+
 _started = False
 _after_gevent: list[Callable[[], None]] = []
 
@@ -68,9 +75,15 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
         return pipeline.current()
 
     operation.record_with(lambda: made.recorders if (made := make()) else ())
+    for name in _TOLD_TWICE:
+        logging.getLogger(name).addFilter(_not_about_twice)
     register_post_import_hook(_watch_gevent, "gevent.monkey")
     _bridge_logs(settings, make)
     return True
+
+
+def _not_about_twice(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Attempting to instrument")
 
 
 def _program(command: Sequence[str]) -> Sequence[str]:

@@ -7,7 +7,6 @@ providers are shut down and the libraries are given to our sources, so that noth
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from opentelemetry import _logs, metrics, trace
@@ -33,12 +32,6 @@ def take_over(environ: Mapping[str, str]) -> None:
             stop = getattr(provider, "shutdown", None)
             if callable(stop):
                 stop()
-    # The other distro goes on instrumenting what our sources have attached to already.
-    logging.getLogger("opentelemetry.instrumentation.instrumentor").addFilter(_not_about_twice)
     disabled = environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     names = frozenset(name.strip() for name in disabled.split(","))
     registry.attach_all(names)
-
-
-def _not_about_twice(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("Attempting to instrument while already instrumented")
