@@ -26,7 +26,13 @@ def attach(_: ModuleType) -> None:
     # Without greenlet SQLAlchemy has no asyncio, and the instrumentation stops at that, its last
     # hook, when all others are attached.
     with suppress(ImportError):
-        instrument(SQLAlchemyInstrumentor(), {SpanKind.CLIENT: QUERY}, refine=_refine)
+        instrument(
+            SQLAlchemyInstrumentor(),
+            {SpanKind.CLIENT: QUERY},
+            refine=_refine,
+            # Getting a connection is no query; the pools see it (pools.py).
+            ignored=lambda name: name == "connect",
+        )
 
 
 def _refine(operation: Operation, name: str) -> None:
