@@ -30,9 +30,10 @@ from opentelemetry.sdk.trace.sampling import (
 
 from otel_dify import resource as resource_module
 from otel_dify import settings as s
-from otel_dify.export.delivery import quiet_stock_exporters
+from otel_dify.export import delivery
 from otel_dify.export.exporters import exporters
-from otel_dify.guard import failed
+from otel_dify.guard import failed, failures
+from otel_dify.operations.instruments import HOOK_FAILURES, ITEMS_LOST
 from otel_dify.operations.operation import Recorder, record_with
 from otel_dify.processors.content import ContentGate
 from otel_dify.signals import gauges
@@ -57,13 +58,15 @@ class Pipeline:
     def __init__(self, settings: s.Settings, role: str) -> None:
         self._slot = resource_module.Slot(settings[s.STATE_PATH], role)
         resource = resource_module.build(settings, self._slot, role, settings.environ)
-        quiet_stock_exporters()
+        delivery.quiet_stock_exporters()
         self.meter_provider = MeterProvider(
             [_reader(settings, exporter) for exporter in exporters(settings, "metrics")],
             resource,
             shutdown_on_exit=False,
             views=views(),
         )
+        gauges.provide(HOOK_FAILURES, _hook_failures)
+        gauges.provide(ITEMS_LOST, lambda: [(n, {"signal": s}) for s, n in delivery.lost.items()])
         gauges.create(self.meter_provider.get_meter(SCOPE, __version__))
         self.tracer_provider = TracerProvider(_sampler(settings), resource, shutdown_on_exit=False)
         for exporter in exporters(settings, "traces"):
@@ -121,6 +124,12 @@ class Pipeline:
 def export_batch_size(queue: int) -> int:
     """Choose how many items are sent at once: the SDK's 512, or less where the queue is."""
     return min(512, queue)
+
+
+def _hook_failures() -> list[tuple[float, dict[str, str]]]:
+    return [
+        (count, {"place": place, "error_type": kind}) for (place, kind), count in failures.items()
+    ]
 
 
 def _reader(settings: s.Settings, exporter: object) -> MetricReader:

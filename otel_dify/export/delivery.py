@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from typing import Any
 
 from opentelemetry.sdk._logs.export import LogRecordExportResult
@@ -21,6 +22,10 @@ _SUCCESS = {
     "metrics": MetricExportResult.SUCCESS,
     "logs": LogRecordExportResult.SUCCESS,
 }
+
+
+lost: Counter[str] = Counter()
+"""Items that this process could not deliver, by signal."""
 
 
 class Delivery:
@@ -70,6 +75,7 @@ class Delivery:
             )
         elif not delivered:
             self.lost += count
+            lost[self._signal] += count
             if not self._failing:
                 self._failing = True
                 logger.error(
@@ -89,6 +95,9 @@ def _count(batch: Any) -> int:
             for scope in resource.scope_metrics
         )
     return len(batch)
+
+
+os.register_at_fork(after_in_child=lost.clear)
 
 
 def quiet_stock_exporters() -> None:

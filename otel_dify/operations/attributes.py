@@ -23,8 +23,9 @@ class Attribute:
         doc: what it says, for the data dictionary.
         content: whether it holds what users or models wrote; then it is left out unless asked for
             (``processors/content.py``).
-        inherit: whether every operation below the one that has it gets it too, and the request
-            and task above it.
+        inherit: whether every operation below the one that has it gets it too.
+        hoist: whether the request, task and message above it get it as well: what names the run,
+            not what names a part of it.
     """
 
     key: str
@@ -32,15 +33,22 @@ class Attribute:
     doc: str
     content: bool = False
     inherit: bool = False
+    hoist: bool = False
 
 
 _ALL: dict[str, Attribute] = {}
 
 
 def _define(
-    key: str, kind: Type, doc: str, *, content: bool = False, inherit: bool = False
+    key: str,
+    kind: Type,
+    doc: str,
+    *,
+    content: bool = False,
+    inherit: bool = False,
+    hoist: bool = True,
 ) -> Attribute:
-    attribute = Attribute(key, kind, doc, content, inherit)
+    attribute = Attribute(key, kind, doc, content, inherit, inherit and hoist)
     _ALL[key] = attribute
     return attribute
 
@@ -75,10 +83,16 @@ INVOKE_FROM = _define(
     inherit=True,
 )
 NODE_EXECUTION_ID = _define(
-    "dify.node.execution_id", "string", "Execution of a node: the key to look up", inherit=True
+    "dify.node.execution_id",
+    "string",
+    "Execution of a node: the key to look up",
+    inherit=True,
+    hoist=False,
 )
-NODE_ID = _define("dify.node.id", "string", "Node in the graph", inherit=True)
-NODE_TYPE = _define("dify.node.type", "string", "`llm`, `code`, `if-else` and so on", inherit=True)
+NODE_ID = _define("dify.node.id", "string", "Node in the graph", inherit=True, hoist=False)
+NODE_TYPE = _define(
+    "dify.node.type", "string", "`llm`, `code`, `if-else` and so on", inherit=True, hoist=False
+)
 REQUEST_ID = _define("dify.request.id", "string", "`X-Request-ID` of the request", inherit=True)
 OPERATION_TYPE = _define(
     "dify.operation_type",
@@ -86,6 +100,7 @@ OPERATION_TYPE = _define(
     "What it serves: `workflow`, `message`, `generate_name`, `suggested_question`, "
     "`rule_generate`, `code_generate`, `structured_output`, `instruction_modify`, `qa_document`",
     inherit=True,
+    hoist=False,
 )
 EXTERNAL_TRACE_ID = _define(
     "dify.external_trace_id", "string", "`X-Trace-Id` or `trace_id` of the caller", inherit=True

@@ -195,7 +195,22 @@ ACTIVE_SESSIONS = Instrument(
     "dify.active.sessions", "gauge", "{user}", "Users with a message in the last five minutes"
 )
 
+HOOK_FAILURES = Instrument(
+    "otel_dify.hook.failures",
+    "gauge",
+    "{failure}",
+    "Failures of otel_dify's own hooks in this process, by `place` and `error_type`",
+)
+ITEMS_LOST = Instrument(
+    "otel_dify.export.lost",
+    "gauge",
+    "{item}",
+    "Spans, log records and metrics that this process could not deliver, by `signal`",
+)
+
 INSTRUMENTS: tuple[Instrument, ...] = (
+    HOOK_FAILURES,
+    ITEMS_LOST,
     QUEUE_SIZE,
     CONNECTIONS_ACTIVE,
     CONNECTIONS_MAX,

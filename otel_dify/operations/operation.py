@@ -115,7 +115,7 @@ class Operation:
         self.attributes[attribute.key] = plain
         if attribute.inherit:
             self._inherited[attribute.key] = plain
-            above = self.parent
+            above = self.parent if attribute.hoist else None
             while above is not None:
                 if above.kind.hoists:
                     above.attributes.setdefault(attribute.key, plain)
