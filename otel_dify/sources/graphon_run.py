@@ -10,11 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Mapping
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanContext
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
@@ -48,8 +51,14 @@ _NODE_STATUS = {
     "NodeRunExceptionEvent": "exception",
     "NodeRunPauseRequestedEvent": "paused",
 }
+# Where a run was left that this thread is about to go on with (dify_pauses).
+resumed_from: ContextVar[SpanContext | None] = ContextVar("otel_dify.resumed_from", default=None)
 # Where a node that is about to run finds its operation (see _on_run).
 _SLOT = "_otel_dify_operation"
+
+
+open_runs: WeakValueDictionary[str, RunObserver] = WeakValueDictionary()
+"""Runs under way in this process, by run id."""
 
 
 class RunObserver:
@@ -103,7 +112,11 @@ class RunObserver:
         self._reset()
         here = current() is not None or trace.get_current_span().get_span_context().is_valid
         parent = None if self._kind is RUN and here else self._context
-        self.operation = start(self._kind, self._known, parent=parent)
+        left = resumed_from.get() if self._kind is RUN else None
+        links = () if left is None else (Link(left),)
+        self.operation = start(self._kind, self._known, parent=parent, links=links)
+        if self._kind is RUN:
+            open_runs[str(self._known.get(a.RUN_ID))] = self
 
     def graph_event(self, event: Any) -> None:
         """Take what an event about the whole graph tells."""

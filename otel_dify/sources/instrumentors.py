@@ -56,6 +56,12 @@ class Messages(_Source):
     name = "dify_messages"
 
 
+class Pauses(_Source):
+    """Runs that wait for a person, linked to what goes on with them."""
+
+    name = "dify_pauses"
+
+
 class Requests(_Source):
     """What a caller of Dify names: its trace and its session."""
 
