@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from opentelemetry.sdk.resources import Resource
 
@@ -46,8 +48,9 @@ class Slot:
             )
 
     def _take(self, folder: Path, role: str) -> None:
+        name = re.sub(r"[^\w.-]", "_", role)
         for number in range(self._limit):
-            descriptor = os.open(folder / f"{role}-{number}.slot", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(folder / f"{name}-{number}.slot", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -99,5 +102,10 @@ def build(
 
 
 def _attributes(text: str) -> dict[str, str]:
+    """Read ``OTEL_RESOURCE_ATTRIBUTES``: pairs with commas, values percent-encoded."""
     pairs = (part.partition("=") for part in text.split(","))
-    return {key.strip(): value.strip() for key, equals, value in pairs if equals and key.strip()}
+    return {
+        key.strip(): unquote(value.strip())
+        for key, equals, value in pairs
+        if equals and key.strip()
+    }

@@ -17,10 +17,10 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 logger = logging.getLogger("otel_dify")
 
-_SUCCESS = {
-    "traces": SpanExportResult.SUCCESS,
-    "metrics": MetricExportResult.SUCCESS,
-    "logs": LogRecordExportResult.SUCCESS,
+_RESULTS: dict[str, Any] = {
+    "traces": SpanExportResult,
+    "metrics": MetricExportResult,
+    "logs": LogRecordExportResult,
 }
 
 
@@ -53,17 +53,21 @@ class Delivery:
         there: in a child the exporter does nothing, since its parent sends the same.
         """
         export = exporter.export
+        results = _RESULTS[self._signal]
 
         def watched(batch: Any, *args: Any, **kwargs: Any) -> Any:
             if os.getpid() != self._process:
-                return _SUCCESS[self._signal]
-            result = export(batch, *args, **kwargs)
-            self.outcome(delivered=result is _SUCCESS[self._signal], count=_count(batch))
+                return results.SUCCESS
+            try:
+                result, reason = export(batch, *args, **kwargs), ""
+            except Exception as error:  # noqa: BLE001 - the SDK would log each with its stack
+                result, reason = results.FAILURE, f" ({type(error).__name__}: {error})"
+            self.outcome(delivered=result is results.SUCCESS, count=_count(batch), reason=reason)
             return result
 
         exporter.export = watched
 
-    def outcome(self, *, delivered: bool, count: int) -> None:
+    def outcome(self, *, delivered: bool, count: int, reason: str = "") -> None:
         """Take note of one export of ``count`` items."""
         if delivered and self._failing:
             self._failing = False
@@ -79,11 +83,12 @@ class Delivery:
             if not self._failing:
                 self._failing = True
                 logger.error(
-                    "%s cannot be delivered: %s does not take them. Check that the Collector runs "
+                    "%s cannot be delivered: %s does not take them%s. Check that the Collector runs "
                     "there and that the address is right; Dify runs on, and delivery is tried "
                     "again all the time",
                     self._signal,
                     self._where,
+                    reason,
                 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from otel_dify.export.delivery import Delivery
 from otel_dify.guard import say_once
@@ -39,6 +40,8 @@ def exporters(settings: Settings, signal: str) -> Iterator[Any]:
     for name in settings[variable]:
         if name == "none":
             continue
+        if name == "otlp" and not _addressed(settings, signal):
+            continue
         entry = _BY_PROTOCOL[settings.protocol(signal)] if name == "otlp" else name
         found = tuple(entry_points(group=f"opentelemetry_{signal}_exporter", name=entry))
         if not found:
@@ -55,6 +58,22 @@ def exporters(settings: Settings, signal: str) -> Iterator[Any]:
             continue
         Delivery(signal, _where(settings, signal, name)).watch(exporter)
         yield exporter
+
+
+def _addressed(settings: Settings, signal: str) -> bool:
+    """Tell whether OTLP of a signal has an address that can be used, and say so if not."""
+    variable, address = settings.endpoint(signal)
+    parts = urlsplit(address)
+    # gRPC takes `host:port` and schemes of its own.
+    if settings.protocol(signal) == "grpc" or (
+        parts.scheme in {"http", "https"} and parts.hostname
+    ):
+        return True
+    say_once(
+        f"{variable}={address!r} cannot be used: expected an address such as "
+        "http://otel-collector:4318. Nothing is sent there; set it right and restart"
+    )
+    return False
 
 
 def _where(settings: Settings, signal: str, name: str) -> str:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
 from opentelemetry._logs import SeverityNumber
-from opentelemetry.instrumentation.utils import (
-    is_instrumentation_enabled,
-    suppress_instrumentation,
-)
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import failed
-from otel_dify.processors.redaction import MASK, mask_text, names_a_secret
+from otel_dify.operations.operation import as_value, current
+from otel_dify.processors.redaction import MASK, mask, mask_text, names_a_secret
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger
@@ -40,6 +39,8 @@ _SEVERITIES = (
 )
 HELD = 256
 """Records kept until the process may send: those of its start."""
+# What is logged while a record is sent would be sent for ever.
+_sending: ContextVar[bool] = ContextVar("otel_dify.log_bridge_sending", default=False)
 
 
 def severity_of(level: int) -> SeverityNumber:
@@ -65,7 +66,7 @@ class LogBridge:
     def __init__(self, level: int, logger: Callable[[], Logger | None]) -> None:
         self._level = level
         self._logger = logger
-        self._held: deque[tuple[logging.LogRecord, Context]] = deque(maxlen=HELD)
+        self._held: deque[Mapping[str, Any]] = deque(maxlen=HELD)
 
     def attach(self) -> None:
         """Attach to every logger of the process."""
@@ -76,39 +77,53 @@ class LogBridge:
     ) -> None:
         wrapped(*args, **kwargs)
         record = args[0] if args else kwargs["record"]
-        # What is logged while sending, or about it, would be sent for ever.
-        if record.levelno < self._level or not is_instrumentation_enabled():
+        # Exporters log under suppressed instrumentation.
+        if record.levelno < self._level or _sending.get() or not is_instrumentation_enabled():
             return
+        token = _sending.set(True)
         try:
             self._see(record)
         except Exception as error:  # noqa: BLE001 - logging must not raise into Dify
-            with suppress_instrumentation():
-                failed("otel_dify.signals.log_bridge", error)
+            failed("otel_dify.signals.log_bridge", error)
+        finally:
+            _sending.reset(token)
 
     def _see(self, record: logging.LogRecord) -> None:
+        # Made at once: what the record refers to may change while it waits.
+        made = _made_of(record, context_api.get_current())
         logger = self._logger()
         if logger is None:
-            self._held.append((record, context_api.get_current()))
+            self._held.append(made)
             return
         while self._held:
-            _send(logger, *self._held.popleft())
-        _send(logger, record, context_api.get_current())
+            logger.emit(**self._held.popleft())
+        logger.emit(**made)
 
     def forget(self) -> None:
         """Drop what waits, as a forked child does with its parent's."""
         self._held.clear()
 
 
-def _send(logger: Logger, record: logging.LogRecord, context: Context) -> None:
-    logger.emit(
-        timestamp=int(record.created * 1e9),
-        observed_timestamp=int(record.created * 1e9),
-        context=context,
-        severity_number=severity_of(record.levelno),
-        severity_text=record.levelname,
-        body=mask_text(record.getMessage()),
-        attributes=attributes_of(record, context),
-    )
+def _made_of(record: logging.LogRecord, context: Context) -> dict[str, Any]:
+    """Make the arguments of ``Logger.emit`` from a log record."""
+    at_ns = int(record.created * 1e9)
+    return {
+        "timestamp": at_ns,
+        "observed_timestamp": at_ns,
+        "context": context,
+        "severity_number": severity_of(record.levelno),
+        "severity_text": record.levelname,
+        "body": mask_text(_text_of(record)),
+        "attributes": attributes_of(record, context),
+    }
+
+
+def _text_of(record: logging.LogRecord) -> str:
+    """Fill in the text of a record; where its arguments do not fit, leave it as it is."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - the application's mistake, which Python's handlers print
+        return str(record.msg)
 
 
 def attributes_of(record: logging.LogRecord, context: Context) -> dict[str, Value]:
@@ -116,9 +131,6 @@ def attributes_of(record: logging.LogRecord, context: Context) -> dict[str, Valu
 
     Names are those of OpenTelemetry's conventions for code, exceptions and threads.
     """
-    # Imported when needed: until then no part of the pipeline is loaded (see startup).
-    from otel_dify.operations.operation import as_value, current
-
     operation = current(context)
     attributes: dict[str, Value] = {} if operation is None else operation.inherited()
     attributes |= {
@@ -138,10 +150,12 @@ def attributes_of(record: logging.LogRecord, context: Context) -> dict[str, Valu
     for key, value in record.__dict__.items():
         if key in _STANDARD or key.startswith("_") or value is None:
             continue
-        plain = as_value(value)
-        if names_a_secret(key):
-            plain = MASK
-        elif isinstance(plain, str):
-            plain = mask_text(plain)
-        attributes.setdefault(key, plain)
+        attributes.setdefault(key, MASK if names_a_secret(key) else _masked(value))
     return attributes
+
+
+def _masked(value: object) -> Value:
+    plain = as_value(mask(value))
+    if isinstance(plain, str):
+        return plain if isinstance(value, str) else mask_text(plain)
+    return plain if isinstance(plain, bool | int | float) else [mask_text(part) for part in plain]

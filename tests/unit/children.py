@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from typing import ClassVar
 
 
 class Forked:
@@ -14,13 +15,16 @@ class Forked:
         work: what it does; its result comes back as text.
     """
 
+    # A child must not hold the ends that let its siblings go.
+    _others: ClassVar[set[int]] = set()
+
     def __init__(self, work: Callable[[], str]) -> None:
         said, says = os.pipe()
         waits, self._lets_go = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            os.close(self._lets_go)
-            os.close(said)
+            for end in (*self._others, self._lets_go, said):
+                os.close(end)
             status = 1
             try:
                 os.write(says, work().encode())
@@ -32,6 +36,7 @@ class Forked:
                 os.read(waits, 1)
                 # Not the exit handlers: they belong to pytest.
                 os._exit(status)
+        self._others.add(self._lets_go)
         os.close(says)
         os.close(waits)
         with os.fdopen(said, encoding="utf-8") as pipe:
@@ -43,6 +48,7 @@ class Forked:
         Raises:
             AssertionError: its work raised; the message is the stack trace.
         """
+        self._others.remove(self._lets_go)
         os.close(self._lets_go)
         _, status = os.waitpid(self._pid, 0)
         assert status == 0, self.result

@@ -1,0 +1,350 @@
+"""The log bridge: every log record of the process, with the ids of what it was written in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry._logs import Logger, SeverityNumber
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
+
+from otel_dify import guard
+from otel_dify.operations import attributes as a
+from otel_dify.operations.kinds import NODE, QUERY, RUN
+from otel_dify.operations.operation import start
+from otel_dify.signals.log_bridge import HELD, LogBridge, severity_of
+from tests.recording import Recording
+
+
+class Bridged:
+    """A bridge that is attached, and what it has sent."""
+
+    def __init__(self) -> None:
+        self._memory = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # upstream is untyped
+        provider = LoggerProvider(Resource({}), shutdown_on_exit=False)
+        provider.add_log_record_processor(SimpleLogRecordProcessor(self._memory))
+        self._logger = provider.get_logger("test")
+        self.may_send = True
+        self.gives: Callable[[], Logger | None] = lambda: self._logger if self.may_send else None
+        self.bridge = LogBridge(logging.INFO, lambda: self.gives())
+        self.bridge.attach()
+
+    @property
+    def sent(self) -> list[Any]:
+        """The log records sent."""
+        return [log.log_record for log in self._memory.get_finished_logs()]
+
+    @property
+    def bodies(self) -> list[str]:
+        """Their texts."""
+        return [record.body for record in self.sent]
+
+
+@pytest.fixture
+def bridged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridged]:
+    """Attach a bridge for the test."""
+    # Attaching replaces it; monkeypatch puts the original back.
+    monkeypatch.setattr(logging.Logger, "callHandlers", logging.Logger.callHandlers)
+    guard.failures.clear()
+    made = Bridged()
+    yield made
+    guard.failures.clear()
+
+
+log = logging.getLogger("tests.log_bridge")
+log.setLevel(logging.DEBUG)
+
+
+def test_a_record_has_the_ids_of_its_span_and_the_names_of_its_run(
+    bridged: Bridged, recorded: Recording
+) -> None:
+    run = start(RUN, {a.RUN_ID: "run", a.APP_ID: "app", a.RUN_STATUS: "x"})
+    node = start(NODE, {a.NODE_ID: "node"}, parent=run.context)
+    with node.active():
+        log.info("in %s", "here")
+    node.end()
+    log.info("outside")
+    inside, outside = bridged.sent
+    span = node.span.get_span_context()
+    assert (inside.trace_id, inside.span_id) == (span.trace_id, span.span_id)
+    assert inside.body == "in here"
+    assert inside.attributes["dify.workflow.run_id"] == "run"
+    assert inside.attributes["dify.app_id"] == "app"
+    assert inside.attributes["dify.node.id"] == "node"
+    assert "dify.workflow.status" not in inside.attributes
+    assert (outside.trace_id, outside.span_id) == (0, 0)
+    assert "dify.workflow.run_id" not in outside.attributes
+    assert recorded.spans
+
+
+def test_a_record_within_a_query_has_the_ids_of_the_span_above(
+    bridged: Bridged, recorded: Recording
+) -> None:
+    """A query that folds has no span of its own that could be found."""
+    del recorded
+    run = start(RUN)
+    query = start(QUERY, parent=run.context)
+    with query.active():
+        log.info("connecting")
+    [record] = bridged.sent
+    assert record.span_id == run.span.get_span_context().span_id
+
+
+def test_a_record_says_where_it_was_written(bridged: Bridged) -> None:
+    log.warning("x")
+    [record] = bridged.sent
+    assert record.attributes["log.logger"] == "tests.log_bridge"
+    assert record.attributes["code.file.path"] == __file__
+    assert record.attributes["code.function.name"] == "test_a_record_says_where_it_was_written"
+    assert isinstance(record.attributes["code.line.number"], int)
+    assert record.attributes["thread.name"] == threading.current_thread().name
+    assert record.severity_text == "WARNING"
+    assert record.timestamp
+
+
+def test_an_exception_becomes_type_message_and_stack(bridged: Bridged) -> None:
+    try:
+        raise LookupError("no such app, api_key=S3CRET")
+    except LookupError:
+        log.exception("failed")
+    [record] = bridged.sent
+    assert record.attributes["exception.type"] == "LookupError"
+    assert record.attributes["exception.message"] == "no such app, api_key=***"
+    assert "Traceback (most recent call last)" in record.attributes["exception.stacktrace"]
+    assert "S3CRET" not in str(record.attributes)
+
+
+def test_extra_fields_become_attributes_and_do_not_replace_ours(bridged: Bridged) -> None:
+    extra = {
+        "order": 7,
+        "tags": ["a", 1],
+        "thing": {"a": 1},
+        "nothing": None,
+        "log.logger": "somebody else's",
+        "_private": "x",
+    }
+    log.info("x", extra=extra)
+    [record] = bridged.sent
+    known = record.attributes
+    assert known["order"] == 7
+    assert list(known["tags"]) == ["a", "1"]
+    assert known["thing"] == "{'a': 1}"
+    assert known["log.logger"] == "tests.log_bridge"
+    assert not {"nothing", "_private", "message", "args", "exc_info"} & set(known)
+
+
+def test_secrets_are_masked_in_text_and_fields(bridged: Bridged) -> None:
+    log.info(
+        "login with password=%s",
+        "S3CRET",
+        extra={
+            "api_key": "S3CRET",
+            "headers": {"Authorization": "Bearer S3CRET"},
+            "url": "https://host/?token=S3CRET",
+            "pairs": ["token=S3CRET"],
+        },
+    )
+    [record] = bridged.sent
+    assert "S3CRET" not in record.body + str(record.attributes)
+    assert record.attributes["api_key"] == "***"
+
+
+@pytest.mark.parametrize(
+    ("level", "severity"),
+    [
+        (5, SeverityNumber.TRACE),
+        (logging.DEBUG, SeverityNumber.DEBUG),
+        (logging.INFO, SeverityNumber.INFO),
+        (25, SeverityNumber.INFO),
+        (logging.WARNING, SeverityNumber.WARN),
+        (logging.ERROR, SeverityNumber.ERROR),
+        (logging.CRITICAL, SeverityNumber.FATAL),
+        (60, SeverityNumber.FATAL),
+    ],
+)
+def test_levels_become_severities(level: int, severity: SeverityNumber) -> None:
+    assert severity_of(level) is severity
+
+
+def test_records_below_the_level_are_not_sent(bridged: Bridged) -> None:
+    log.debug("no")
+    log.info("yes")
+    assert bridged.bodies == ["yes"]
+
+
+def test_records_wait_until_the_process_may_send_the_latest_of_them(bridged: Bridged) -> None:
+    bridged.may_send = False
+    for number in range(HELD + 5):
+        log.info("%d", number)
+    assert bridged.sent == []
+    bridged.may_send = True
+    log.info("now")
+    assert bridged.bodies == [*(str(number) for number in range(5, HELD + 5)), "now"]
+
+
+def test_a_record_that_waited_keeps_the_ids_it_was_written_with(
+    bridged: Bridged, recorded: Recording
+) -> None:
+    del recorded
+    run = start(RUN, {a.RUN_ID: "run"})
+    bridged.may_send = False
+    with run.active():
+        log.info("early")
+    bridged.may_send = True
+    log.info("late")
+    early, late = bridged.sent
+    assert early.span_id == run.span.get_span_context().span_id
+    assert early.attributes["dify.workflow.run_id"] == "run"
+    assert late.span_id == 0
+
+
+def test_a_record_that_waited_is_sent_as_it_was_written(bridged: Bridged) -> None:
+    """Its arguments may have changed since."""
+    bridged.may_send = False
+    rows = ["one"]
+    log.info("rows: %s", rows)
+    rows.append("two")
+    bridged.may_send = True
+    log.info("late")
+    assert bridged.bodies == ["rows: ['one']", "late"]
+
+
+def test_a_child_forgets_what_waits_in_its_parent(bridged: Bridged) -> None:
+    bridged.may_send = False
+    log.info("parent's")
+    bridged.bridge.forget()
+    bridged.may_send = True
+    log.info("child's")
+    assert bridged.bodies == ["child's"]
+
+
+def test_a_logger_that_does_not_propagate_is_seen(
+    bridged: Bridged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loner = logging.getLogger("tests.loner")
+    monkeypatch.setattr(loner, "propagate", False)
+    monkeypatch.setattr(loner, "handlers", [logging.NullHandler()])
+    loner.setLevel(logging.INFO)
+    loner.info("alone")
+    assert bridged.bodies == ["alone"]
+
+
+def test_replacing_the_handlers_of_the_root_changes_nothing(bridged: Bridged) -> None:
+    """Dify does so when it starts."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        logging.basicConfig(force=True, handlers=[logging.NullHandler()])
+        log.info("still here")
+    finally:
+        for handler in list(root.handlers):
+            root.removeHandler(handler)
+        for handler in handlers:
+            root.addHandler(handler)
+        root.setLevel(level)
+    assert bridged.bodies == ["still here"]
+
+
+def test_each_record_is_sent_once_whatever_handlers_there_are(
+    bridged: Bridged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "handlers", [logging.NullHandler(), logging.NullHandler()])
+    log.info("once")
+    assert bridged.bodies == ["once"]
+
+
+def test_what_is_logged_while_sending_is_not_sent(bridged: Bridged) -> None:
+    """It would be sent for ever."""
+    with suppress_instrumentation():
+        log.error("connection refused")
+    assert bridged.sent == []
+
+
+def test_logging_inside_the_export_does_not_loop(bridged: Bridged) -> None:
+    """Whether or not the exporter has suppressed instrumentation."""
+    gives, depth = bridged.gives, 0
+
+    def noisy() -> Logger | None:
+        nonlocal depth
+        depth += 1
+        log.info("making the pipeline, %d", depth)
+        return gives()
+
+    bridged.gives = noisy
+    log.info("first")
+    assert depth == 1
+    assert "first" in bridged.bodies
+
+
+def test_two_threads_may_log_at_once(bridged: Bridged) -> None:
+    """What keeps a thread from looping must not keep another one from being heard."""
+    entered, other_logged = threading.Event(), threading.Event()
+    gives = bridged.gives
+
+    def slow() -> Logger | None:
+        if threading.current_thread().name == "slow":
+            entered.set()
+            assert other_logged.wait(30)
+        return gives()
+
+    bridged.gives = slow
+    thread = threading.Thread(target=log.info, args=("slow",), name="slow")
+    thread.start()
+    assert entered.wait(30)
+    log.info("fast")
+    other_logged.set()
+    thread.join()
+    assert sorted(bridged.bodies) == ["fast", "slow"]
+
+
+@pytest.mark.parametrize("args", [("%d", "no number"), ("%s %s", "one"), ("%(x)s", {"y": 1})])
+def test_a_record_whose_text_cannot_be_made_is_the_applications_own_matter(
+    bridged: Bridged, args: tuple[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python prints such errors; we add nothing and send what there is."""
+    monkeypatch.setattr(log, "propagate", False)
+    monkeypatch.setattr(log, "handlers", [logging.NullHandler()])
+    log.info(*args)
+    assert not guard.failures
+    assert bridged.bodies == [args[0]]
+
+
+def test_a_failure_of_ours_does_not_reach_who_logs(
+    bridged: Bridged, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Logger | None:
+        raise ValueError("no pipeline")
+
+    bridged.gives = broken
+    log.info("one")
+    log.info("two")
+    assert guard.failures == {("otel_dify.signals.log_bridge", "ValueError"): 2}
+    ours = [record for record in caplog.records if record.name == "otel_dify"]
+    assert len(ours) == 1
+
+
+@pytest.mark.usefixtures("bridged")
+def test_a_handler_that_raises_raises_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raises(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError(record.getMessage())
+
+    monkeypatch.setattr(log, "handlers", [Raises()])
+    with pytest.raises(RuntimeError, match="hot"):
+        log.info("hot")
+    assert not guard.failures
+
+
+def test_a_foreign_span_is_named_as_well(bridged: Bridged) -> None:
+    context = trace.SpanContext(5, 6, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        log.info("x")
+    [record] = bridged.sent
+    assert (record.trace_id, record.span_id) == (5, 6)
