@@ -1,7 +1,8 @@
-"""The running stack, for the tests of this folder."""
+"""The running stacks, for the tests of this folder."""
 
 from __future__ import annotations
 
+from tests.stack.observed_fixtures import observed
 from tests.stack.stack_fixtures import stack
 
-__all__ = ["stack"]
+__all__ = ["observed", "stack"]
