@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ _ENVIRONMENT = {
     # Liveness probes make no traces.
     "OTEL_PYTHON_FLASK_EXCLUDED_URLS": "/health$,/threads$,/db-pool-stat$",
 }
+# Worker class of gunicorn, pool of Celery.
+_ASKS_FOR_GEVENT = re.compile(r"(?:^|\s)(?:-[kP]|--worker-class|--pool)[=\s]*\S*gevent")
 _PATCHED = frozenset({"GeventDidPatchBuiltinModulesEvent", "GeventDidPatchAllEvent"})
 
 # Another distro, or Dify with ENABLE_OTEL=true, instruments what our sources have attached to
@@ -127,7 +130,7 @@ def gevent_pending() -> bool:
     if monkey is not None:
         return not monkey.is_module_patched("threading")
     asked = " ".join([*sys.orig_argv[1:], os.environ.get("GUNICORN_CMD_ARGS", "")])
-    return "gevent" in asked
+    return _ASKS_FOR_GEVENT.search(asked) is not None
 
 
 def after_gevent(action: Callable[[], None]) -> None:
@@ -164,11 +167,20 @@ def _mend() -> None:
         module._global_shutdown_lock = threading.Lock()  # type: ignore[attr-defined] # noqa: SLF001 - see above
 
 
+def _has_pipeline() -> bool:
+    """Tell whether an operation has made the pipeline: then there is nothing left to wait for.
+
+    Code may import ``gevent.monkey`` and never patch.
+    """
+    pipeline = sys.modules.get("otel_dify.pipeline")
+    return pipeline is not None and pipeline.made()
+
+
 def _bridge_logs(settings: s.Settings, make: Callable[[], Any]) -> None:
     """Attach the bridge; records wait while gevent has still to patch."""
 
     def logger() -> Logger | None:
-        if gevent_pending():
+        if gevent_pending() and not _has_pipeline():
             return None
         made = make()
         found: Logger | None = made.logger_provider.get_logger("python.logging") if made else None

@@ -34,7 +34,10 @@ def attach(flask: ModuleType) -> None:
     """Attach to the Flask apps made from now on."""
     wrap_function_wrapper(flask, "Flask.__call__", _on_call)
     flask.got_request_exception.connect(_on_exception, weak=False)
-    instrument(FlaskInstrumentor(), {SpanKind.SERVER: REQUEST}, started=_started)
+    # INTERNAL where something is current already: another middleware's span, or a context that
+    # somebody left behind on this thread.
+    kinds = {SpanKind.SERVER: REQUEST, SpanKind.INTERNAL: REQUEST}
+    instrument(FlaskInstrumentor(), kinds, started=_started)
 
 
 # What is taken over from a caller goes into headers and logs.
