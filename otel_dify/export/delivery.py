@@ -83,9 +83,9 @@ class Delivery:
             if not self._failing:
                 self._failing = True
                 logger.error(
-                    "%s cannot be delivered: %s does not take them%s. Check that the Collector runs "
-                    "there and that the address is right; Dify runs on, and delivery is tried "
-                    "again all the time",
+                    "%s cannot be delivered: %s does not take them%s. Check that the Collector "
+                    "runs there and that the address is right; Dify runs on, and delivery is "
+                    "tried again all the time",
                     self._signal,
                     self._where,
                     reason,

@@ -15,9 +15,9 @@ PYTHON = "/opt/venv/bin/python3.12"
 @pytest.mark.parametrize(
     ("command", "role"),
     [
-        ([PYTHON, "/opt/venv/bin/gunicorn", "--bind", "0.0.0.0:5001", "app:app"], "api"),
+        ([PYTHON, "/opt/venv/bin/gunicorn", "--bind", "127.0.0.1:5001", "app:app"], "api"),
         ([PYTHON, "-m", "gunicorn", "app:app"], "api"),
-        ([PYTHON, "/opt/venv/bin/flask", "run", "--host", "0.0.0.0"], "api"),
+        ([PYTHON, "/opt/venv/bin/flask", "run", "--host", "127.0.0.1"], "api"),
         ([PYTHON, "-m", "flask", "run"], "api"),
         ([PYTHON, "/opt/venv/bin/celery", "-A", "celery_entrypoint.celery", "worker"], "worker"),
         (
