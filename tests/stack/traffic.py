@@ -113,6 +113,8 @@ def run(status: str) -> None:
 
 def retrieve() -> None:
     """Search one data set."""
+    reranked = {a.OPERATION_NAME: "rerank", a.DIFY_PROVIDER: PROVIDER, a.REQUEST_MODEL: "rerank-v3"}
+    done(k.MODEL_CALL, 0.1, reranked)
     dataset = {a.RETRIEVAL_SOURCE: "dataset", a.DATASET_ID: "dataset-1", a.DOCUMENT_COUNT: 4}
     done(apps.RETRIEVAL, 0.2, {**dataset, a.RETRIEVAL_METHOD: "hybrid_search", a.TOP_SCORE: 0.8})
 
@@ -128,6 +130,8 @@ def request(status: int) -> None:
         done(k.CHECKOUT, 0.0005, {})
         done(k.QUERY, 0.002, query)
         done(k.QUERY, 0.0005, {a.DB_SYSTEM: "redis", a.DB_NAMESPACE: "0", a.DB_OPERATION: "GET"})
+        if status >= 500:
+            done(k.QUERY, 0.01, query, ConnectionError("the database has gone away"))
     if status >= 500:
         operation.fail(ConnectionError("the database has gone away"))
     operation.end()

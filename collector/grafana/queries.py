@@ -1,0 +1,51 @@
+"""What panels ask again and again, in PromQL and LogQL."""
+
+from __future__ import annotations
+
+RATE = "[$__rate_interval]"
+LOGS = '{service_name=~"dify-.+"}'
+ANSWERED = f'{LOGS} | dify_event_name="dify.http.request"'
+HTTP = "http_server_request_duration_seconds"
+DB = "db_client_operation_duration_seconds"
+CALLS = "gen_ai_client_operation_duration_seconds"
+TOKENS = "gen_ai_client_token_usage_sum"
+COST = "dify_model_cost_total"
+
+
+def total(metric: str, labels: str = "") -> str:
+    """Ask for events a second, of all."""
+    return f"sum(rate({metric}{{{labels}}}{RATE}))"
+
+
+def rate(by: str, metric: str, labels: str = "") -> str:
+    """Ask for events a second, by labels."""
+    return f"sum by ({by}) (rate({metric}{{{labels}}}{RATE}))"
+
+
+def quantile(q: float, metric: str, labels: str = "", by: str = "") -> str:
+    """Ask for a quantile of a histogram, by labels."""
+    groups = f"le, {by}" if by else "le"
+    return f"histogram_quantile({q}, sum by ({groups}) (rate({metric}_bucket{{{labels}}}{RATE})))"
+
+
+def quantiles(metric: str, labels: str = "") -> dict[str, str]:
+    """Ask for the usual three quantiles."""
+    return {f"p{q * 100:.0f}": quantile(q, metric, labels) for q in (0.5, 0.95, 0.99)}
+
+
+def daily(by: str, metric: str, labels: str = "") -> str:
+    """Ask for how many there were in 24 hours, by labels."""
+    return f"sum by ({by}) (increase({metric}{{{labels}}}[1d]))"
+
+
+def counted(by: str, logql: str) -> str:
+    """Ask for the number of log records, by labels."""
+    return f"sum by ({by}) (count_over_time({logql} [$__auto]))"
+
+
+def of_collector(name: str) -> dict[str, str]:
+    """Ask for one of the Collector's rates, by signal."""
+    signals = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
+    return {
+        signal: f"sum(rate({name}_{what}{RATE})) or vector(0)" for signal, what in signals.items()
+    }

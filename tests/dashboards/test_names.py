@@ -1,0 +1,182 @@
+"""A renamed metric or attribute cannot silently empty a panel, a rule or a copy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from collector.grafana.__main__ import stale
+from collector.native.programs import COLLECTOR_FOLDER
+from otel_dify.operations.attributes import all_attributes
+from otel_dify.operations.instruments import INSTRUMENTS, Instrument
+from otel_dify.operations.kinds import KINDS
+
+# Asked for by drop-ins/reference-names.yaml as soon as it is recorded.
+PLANNED = {"dify.conversations.total"}
+# What others make: the Collector, the backends, kubelets, and Prometheus itself.
+OF_OTHERS = re.compile(
+    r"^(up|target_info|ALERTS|otelcol_\w+|process_start_time_seconds|container_\w+|system_\w+)$"
+)
+OTHER_LABELS = {
+    *("le", "job", "instance", "quantile", "__name__", "alertstate", "alertname", "alias_of"),
+    *("service_name", "service_namespace", "service_instance_id", "deployment_environment_name"),
+    *("host_name", "exporter", "processor", "receiver", "pod", "container", "namespace", "path"),
+    # Of recording rules, gauges, and OpenTelemetry's overflow.
+    *(
+        "signal",
+        "window",
+        "queue_name",
+        "place",
+        "error_type",
+        "otel_metric_overflow",
+        "overflowing",
+    ),
+    *("trace_id", "severity_text"),
+}
+WORD = re.compile(r"[a-zA-Z_][\w:]*")
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+GROUPED = re.compile(r"(?:by|on|ignoring|without)\s*\(([^)]*)\)")
+MATCHED = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
+
+
+def underscored(name: str) -> str:
+    """A name as Prometheus and Loki have it."""
+    return name.replace(".", "_")
+
+
+def prometheus_names(instrument: Instrument) -> set[str]:
+    """The names of an instrument's series in Prometheus."""
+    base = underscored(instrument.name)
+    if instrument.kind == "histogram":
+        base += {"s": "_seconds"}.get(instrument.unit, "")
+        return {f"{base}_{part}" for part in ("bucket", "count", "sum")}
+    if instrument.kind == "counter" and not base.endswith("_total"):
+        base += "_total"
+    return {base}
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    """Every rule."""
+    for path in sorted((COLLECTOR_FOLDER / "prometheus" / "rules").glob("*.yaml")):
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            yield from group["rules"]
+
+
+RECORDED = {rule["record"] for rule in rules() if "record" in rule}
+KNOWN_METRICS = {name for one in INSTRUMENTS for name in prometheus_names(one)} | RECORDED
+KNOWN_LABELS = OTHER_LABELS | {
+    underscored(name)
+    for kind in KINDS
+    for recording in kind.recordings
+    for name in (
+        *(label for label, _ in recording.labels),
+        *(key for key, _ in recording.constants),
+    )
+}
+KNOWN_ATTRIBUTES = {attribute.key for attribute in all_attributes()}
+FUNCTIONS = {
+    *("sum", "rate", "increase", "histogram_quantile", "max", "min", "count", "avg", "abs", "topk"),
+    *(
+        "vector",
+        "avg_over_time",
+        "stddev_over_time",
+        "count_over_time",
+        "changes",
+        "resets",
+        "deriv",
+    ),
+    *("label_replace", "by", "on", "ignoring", "without", "group_left", "and", "or", "unless"),
+    *("offset", "bool", "quantile_over_time", "unwrap", "d", "w", "m", "h", "s"),
+}
+
+
+def promql() -> Iterator[tuple[str, str]]:
+    """Every PromQL expression, with where it stands."""
+    for rule in rules():
+        yield rule.get("alert") or rule["record"], str(rule["expr"])
+    for board, title, source, expression in panels():
+        if source == "prometheus":
+            yield f"{board}: {title}", expression
+
+
+def panels() -> Iterator[tuple[str, str, str, str]]:
+    """Every query of every panel: dashboard, title, data source, expression."""
+    for path in sorted((COLLECTOR_FOLDER / "grafana" / "dashboards").glob("*.json")):
+        for panel in json.loads(Path(path).read_text())["panels"]:
+            for target in panel["targets"]:
+                yield path.stem, panel["title"], panel["datasource"]["type"], target["expr"]
+
+
+def words(expression: str) -> tuple[set[str], set[str]]:
+    """The metrics and the labels of a PromQL expression."""
+    labels = {
+        label.strip() for group in GROUPED.findall(expression) for label in group.split(",")
+    } - {""}
+    labels |= set(MATCHED.findall(expression))
+    bare = GROUPED.sub(" ", re.sub(r"\{[^}]*\}", " ", STRING.sub('""', expression)))
+    bare = re.sub(r"\[[^\]]*\]|offset \w+", " ", bare)
+    return set(WORD.findall(bare)) - FUNCTIONS, labels
+
+
+def test_every_metric_and_label_of_rules_and_panels_exists() -> None:
+    wrong = []
+    for where, expression in promql():
+        metrics, labels = words(expression)
+        wrong += [
+            (where, name)
+            for name in metrics
+            if name not in KNOWN_METRICS and not OF_OTHERS.match(name)
+        ]
+        wrong += [(where, label) for label in labels - KNOWN_LABELS]
+    assert wrong == []
+
+
+def test_a_renamed_metric_would_be_found() -> None:
+    metrics, labels = words('sum by (no_label) (rate(no_such_total{nor_this="x"}[5m])) > 1')
+    assert (metrics, labels) == ({"no_such_total"}, {"no_label", "nor_this"})
+
+
+def test_every_attribute_of_log_queries_exists() -> None:
+    known = {underscored(key) for key in KNOWN_ATTRIBUTES} | OTHER_LABELS
+    events = {kind.event for kind in KINDS}
+    for board, title, source, expression in panels():
+        if source == "loki":
+            used = set(MATCHED.findall(expression)) | set(re.findall(r"unwrap (\w+)", expression))
+            used |= {n.strip() for group in GROUPED.findall(expression) for n in group.split(",")}
+            assert used <= known, (board, title, used - known)
+            assert set(re.findall(r'dify_event_name="([^"]+)"', expression)) <= events
+
+
+def test_every_name_in_the_drop_in_of_the_reference_exists() -> None:
+    text = (COLLECTOR_FOLDER / "drop-ins" / "reference-names.yaml").read_text()
+    instruments = {one.name for one in INSTRUMENTS} | PLANNED
+    labels = {
+        name
+        for kind in KINDS
+        for recording in kind.recordings
+        for name in (*(n for n, _ in recording.labels), *(n for n, _ in recording.constants))
+    }
+    made = set(re.findall(r'set\(attributes\["([^"]+)"\]', text))
+    used = set(re.findall(r'attributes\["([^"]+)"\]', text))
+    assert used <= labels | made, used - labels - made
+    sources = set(re.findall(r'name == "([a-z_.]*[.][a-z_.]*)"', text))
+    assert {re.sub("_(count|sum)$", "", name) for name in sources} <= instruments
+    (kept,) = re.findall(r'"\^\((http.*)\)\$"', text)
+    assert {name.replace("[.]", ".") for name in kept.split("|")} <= instruments
+
+
+def test_the_dashboards_are_what_the_generator_writes() -> None:
+    assert stale() == {}
+
+
+def test_titles_are_in_english_and_chinese() -> None:
+    for board, title, _, _ in panels():
+        english, dot, chinese = title.partition(" · ")
+        assert dot, (board, title)
+        assert english.isascii(), title
+        assert re.search(r"[\u4e00-\u9fff]", chinese), (board, title)
