@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,7 @@ from otel_dify.sources import (
     dify_steps,
     dify_tools,
 )
+from otel_dify.startup import not_while_patching
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,9 @@ def attach_all(disabled: frozenset[str] = frozenset()) -> None:
 
 
 def _attacher(source: Source) -> Callable[[ModuleType], None]:
-    def run(module: ModuleType) -> None:
+    def attach_to(module: ModuleType) -> None:
         with guarded(f"otel_dify.sources.{source.adapter} attach"):
             adapter: Any = import_module(f"otel_dify.sources.{source.adapter}")
             adapter.attach(module)
 
-    return run
+    return lambda module: not_while_patching(partial(attach_to, module))
