@@ -45,6 +45,7 @@ _TOLD_TWICE = (
 )
 
 _started = False
+_patching = False
 _after_gevent: list[Callable[[], None]] = []
 
 
@@ -128,7 +129,7 @@ def gevent_pending() -> bool:
     """
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None:
-        return not monkey.is_module_patched("threading")
+        return _patching or not monkey.is_module_patched("threading")
     asked = " ".join([*sys.orig_argv[1:], os.environ.get("GUNICORN_CMD_ARGS", "")])
     return _ASKS_FOR_GEVENT.search(asked) is not None
 
@@ -141,12 +142,29 @@ def after_gevent(action: Callable[[], None]) -> None:
         action()
 
 
+def not_while_patching(action: Callable[[], None]) -> None:
+    """Run an action now, or after the patch that gevent is in the middle of.
+
+    It looks at every object there is, and Celery's proxies import Celery when they are looked at.
+    What is imported then still finds the blocking ``select``.
+    """
+    if _patching:
+        _after_gevent.append(action)
+    else:
+        action()
+
+
 def _watch_gevent(_: Any) -> None:
     """Wait for gevent's patch, from when ``gevent.monkey`` is imported."""
     from gevent import events
 
     def patched(event: object) -> None:
-        if type(event).__name__ in _PATCHED:
+        global _patching  # noqa: PLW0603 - a process is patched once
+        name = type(event).__name__
+        if name == "GeventWillPatchAllEvent":
+            _patching = True
+        elif name in _PATCHED:
+            _patching = False
             with guarded("otel_dify.startup.patched"):
                 _mend()
                 while _after_gevent:
