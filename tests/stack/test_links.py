@@ -1,0 +1,61 @@
+"""Links between traces, logs and metrics name what exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from collector.native.build import ensure
+from collector.native.layout import Layout
+from collector.native.programs import COLLECTOR_FOLDER, JAEGER
+from collector.native.services import JAEGER_CONFIG
+from otel_dify.operations.attributes import all_attributes
+from tests.stack.test_configs import run
+
+GRAFANA = COLLECTOR_FOLDER / "grafana"
+UI = COLLECTOR_FOLDER / "jaeger" / "ui.json"
+KEYS = {attribute.key for attribute in all_attributes()}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Mapping[str, str]:
+    """A native run's, with the links."""
+    return {**Layout(tmp_path).environment(), "JAEGER_UI_CONFIG": str(UI)}
+
+
+def test_jaeger_accepts_the_links(environment: Mapping[str, str]) -> None:
+    answer = run(
+        ensure(JAEGER) / "jaeger", "validate", f"--config={JAEGER_CONFIG}", environment=environment
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_jaegers_links_are_on_attributes_that_exist() -> None:
+    for pattern in json.loads(UI.read_text())["linkPatterns"]:
+        keys = set(re.findall(r"#\{([^}]+)\}", pattern["url"])) | {pattern.get("key", "traceID")}
+        assert keys <= KEYS | {"traceID"}, pattern
+
+
+def test_grafanas_links_lead_to_data_sources_and_dashboards_that_exist() -> None:
+    sources = yaml.safe_load(
+        (GRAFANA / "provisioning" / "datasources" / "datasources.yaml").read_text()
+    )["datasources"]
+    known = {source["uid"] for source in sources}
+    named = set(re.findall(r"'datasourceUid': '(\w+)'", str(sources)))
+    assert named <= known
+    for path in (GRAFANA / "dashboards").glob("*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            assert panel["datasource"]["uid"] in known
+    fields = {
+        field["matcherRegex"]
+        for source in sources
+        for field in source["jsonData"].get("derivedFields", [])
+    }
+    assert fields <= {key.replace(".", "_") for key in KEYS} | {"trace_id"}
+    for uid in re.findall(r"/d/([\w-]+)", str(sources) + UI.read_text()):
+        assert (GRAFANA / "dashboards" / f"{uid}.json").exists()
