@@ -113,6 +113,7 @@ class Observed:
     stack: Stack
     folder: Path
     rounds: int = 0
+    workers: list[Worker] = field(default_factory=list)
     prometheus: Prometheus = field(init=False)
     loki: Loki = field(init=False)
 
@@ -123,6 +124,11 @@ class Observed:
     def worker(self, service: str, **settings: str) -> Worker:
         """Start a process that makes traffic."""
         return Worker(self.layout.otlp_http, self.folder, service, **settings)
+
+    def round(self) -> None:
+        """Let a process perform one more round."""
+        self.workers[0].round()
+        self.rounds += 1
 
     def until(self, promql: str, satisfied: Callable[[float], bool], timeout: float = 60) -> float:
         """Ask until the only series of an expression satisfies; return its value."""
@@ -177,8 +183,9 @@ def observe(folder: Path) -> Iterator[Observed]:
         again = observed.worker("dify-api")
         again.round()
         observed.rounds += 1
+        observed.workers += [again, worker]
         yield observed
-        for process in (again, worker):
+        for process in observed.workers:
             process.end()
 
 

@@ -1,0 +1,1 @@
+"""Notifications: Alertmanager's configuration, made from environment variables."""

@@ -1,0 +1,187 @@
+"""Writes Alertmanager's configuration from environment variables, which it cannot read itself.
+
+    python collector/alertmanager/configure.py <folder>
+
+writes `alertmanager.yaml` and `links.tmpl` there; `dify.tmpl` must lie beside them. Secrets are in
+the file, so it is readable by its owner only. A channel without its variable is left out; without
+any, alerts are shown in Alertmanager and nobody is told.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# Variable: which list of a receiver it makes, and the key that its value is.
+CHATS = {
+    "ALERT_SLACK_URL": ("slack_configs", "api_url"),
+    "ALERT_WEBHOOK_URL": ("webhook_configs", "url"),
+    # Alertmanager has no format for these: the address of a relay, such as
+    # prometheus-webhook-dingtalk or PrometheusAlert, which takes its webhook.
+    "ALERT_DINGTALK_URL": ("webhook_configs", "url"),
+    "ALERT_FEISHU_URL": ("webhook_configs", "url"),
+    "ALERT_WECOM_URL": ("webhook_configs", "url"),
+}
+PAGER = "ALERT_PAGERDUTY_KEY"
+MAIL = ("ALERT_MAIL_TO", "ALERT_MAIL_FROM", "ALERT_SMTP_HOST")
+LINKS = {
+    "dify.grafana": ("GRAFANA_PUBLIC_URL", "http://localhost:3000"),
+    "dify.jaeger": ("JAEGER_PUBLIC_URL", "http://localhost:16686"),
+    "dify.docs": ("DOCS_PUBLIC_URL", "."),
+}
+_TEXT = {"title": '{{ template "dify.title" . }}', "text": '{{ template "dify.text" . }}'}
+
+# Cause to what it explains: the symptoms are silent while the cause is known.
+INHIBITIONS = {
+    "DifyAPIDown|DatabaseConnectionFailure|DatabaseUnreachable|RedisUnreachable": (
+        "HighErrorRate|DifyHighErrorRate|ServerErrors|ErrorsPerSecond|HighAPIResponseTime|"
+        "SlowResponse|MeanResponseSlow|WorkflowExecutionFailures|App(Availability|Latency)Burns.*|"
+        "DifyWorkerDown|QueueBacklogGrowing|TasksWaitLong|DatabaseSlow|RedisSlow|UnusualSignal"
+    ),
+    "DifyAPIDown": "DatabaseConnectionFailure",
+    "PluginDaemonDown": "ProviderDown|ProviderRateLimited",
+    "PluginDaemonDown|SandboxDown|ProviderDown": (
+        "WorkflowExecutionFailures|App(Availability|Latency)Burns.*|ErrorsPerSecond|UnusualSignal"
+    ),
+    "CollectorDown": "CollectorRefusing|TelemetryLost|UnusualSignal",
+}
+
+
+def chats(environ: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """Make the parts of a receiver that write to chats, of those that are asked for."""
+    made: dict[str, list[dict[str, Any]]] = {}
+    for variable, (kind, key) in CHATS.items():
+        if environ.get(variable):
+            text = _TEXT if kind == "slack_configs" else {}
+            made.setdefault(kind, []).append(
+                {key: environ[variable], "send_resolved": True, **text}
+            )
+    return made
+
+
+def mail(environ: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """Make the part of a receiver that sends mail.
+
+    Raises:
+        ValueError: some but not all of its variables are set.
+    """
+    values = [environ.get(name, "") for name in MAIL]
+    if not any(values):
+        return {}
+    if not all(values):
+        raise ValueError(f"Mail needs all of {', '.join(MAIL)}: set them, or none")
+    to, sender, host = values
+    config: dict[str, Any] = {
+        "to": to,
+        "from": sender,
+        "smarthost": host,
+        "send_resolved": True,
+        "require_tls": environ.get("ALERT_SMTP_TLS", "true").lower() != "false",
+        "headers": {"Subject": _TEXT["title"]},
+        "text": _TEXT["text"],
+        "html": "",
+    }
+    if environ.get("ALERT_SMTP_USER"):
+        config |= {
+            "auth_username": environ["ALERT_SMTP_USER"],
+            "auth_password": environ.get("ALERT_SMTP_PASSWORD", ""),
+        }
+    return {"email_configs": [config]}
+
+
+def configuration(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Make the configuration.
+
+    Raises:
+        ValueError: a channel is set up in part.
+    """
+    to_chats, by_mail = chats(environ), mail(environ)
+    pager: dict[str, Any] = {}
+    if environ.get(PAGER):
+        config = {"routing_key": environ[PAGER], "description": _TEXT["title"]}
+        if environ.get("ALERT_PAGERDUTY_URL"):
+            config["url"] = environ["ALERT_PAGERDUTY_URL"]
+        pager = {"pagerduty_configs": [config]}
+    wait = environ.get("ALERT_GROUP_WAIT", "30s")
+    return {
+        "templates": ["*.tmpl"],
+        "route": {
+            "receiver": "ui",
+            "group_by": ["alertname", "deployment_environment_name", "app_id"],
+            "group_wait": wait,
+            # Of the same alerts, never more than one message in five minutes.
+            "group_interval": "5m",
+            "repeat_interval": "4h",
+            "routes": [
+                {"matchers": ['alias_of=~".+"'], "receiver": "ui"},
+                {
+                    "matchers": ["severity=critical"],
+                    "receiver": "critical",
+                    "group_wait": "0s",
+                    "repeat_interval": "1h",
+                },
+                {"matchers": ["severity=warning"], "receiver": "warning"},
+                {
+                    # One mail a day for all. Alertmanager sends the first at once and, a day
+                    # later, what fires then: what came and went in between is not in it.
+                    "matchers": ["severity=info"],
+                    "receiver": "info",
+                    "group_by": ["severity"],
+                    "group_interval": "1d",
+                    "repeat_interval": "1d",
+                },
+            ],
+        },
+        "inhibit_rules": [
+            {"source_matchers": [f'alertname=~"{cause}"'], "target_matchers": [f'alertname=~"{s}"']}
+            for cause, s in INHIBITIONS.items()
+        ],
+        "receivers": [
+            {"name": "ui"},
+            {"name": "critical", **to_chats, **by_mail, **pager},
+            {"name": "warning", **to_chats, **by_mail},
+            {"name": "info", **by_mail},
+        ],
+    }
+
+
+def links(environ: Mapping[str, str]) -> str:
+    """Make the addresses before the paths in annotations, as a template."""
+    return "".join(
+        f'{{{{ define "{name}" }}}}{environ.get(variable) or default}{{{{ end }}}}\n'
+        for name, (variable, default) in LINKS.items()
+    )
+
+
+def write(folder: Path, environ: Mapping[str, str]) -> Path:
+    """Write all that Alertmanager needs into a folder.
+
+    Returns:
+        The configuration file.
+
+    Raises:
+        ValueError: a channel is set up in part.
+    """
+    text = yaml.safe_dump(configuration(environ), sort_keys=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    template = Path(__file__).parent / "dify.tmpl"
+    if template.parent != folder.resolve():
+        shutil.copyfile(template, folder / template.name)
+    (folder / "links.tmpl").write_text(links(environ))
+    path = folder / "alertmanager.yaml"
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        print(write(Path(sys.argv[1]), os.environ))
+    except (ValueError, IndexError) as error:
+        sys.exit(f"{error}\nusage: configure.py <folder>")
