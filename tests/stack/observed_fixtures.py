@@ -23,7 +23,7 @@ from collector.native.stack import Stack
 ROOT = COLLECTOR_FOLDER.parent
 DROP_INS = tuple(
     COLLECTOR_FOLDER / "drop-ins" / f"{name}.yaml"
-    for name in ("reference-names", "host-metrics", "health-checks")
+    for name in ("reference-names", "host-metrics", "health-checks", "log-files")
 )
 
 
@@ -159,6 +159,7 @@ def observe(folder: Path) -> Iterator[Observed]:
         environment.setenv("DIFY_API_URL", f"http://{pages.address}")
         environment.setenv("OTELCOL_CHECK_INTERVAL", "1s")
         environment.setenv("OTELCOL_HOST_INTERVAL", "1s")
+        environment.setenv("OTELCOL_LOG_DIR", str(folder / "logs"))
         layout = Layout(folder / "stack", Ports.free(), DROP_INS, alertmanager=True)
         stack = exits.enter_context(Stack(layout))
         kubelet = [

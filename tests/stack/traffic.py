@@ -7,6 +7,7 @@ the operation (`COUNTS`), so that what the backends say can be held against it.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -167,6 +168,14 @@ def task(state: str) -> None:
     done(k.TASK, 0.4, known, TimeoutError("no answer") if state == "FAILURE" else "")
 
 
+def log_error() -> None:
+    """Log what went wrong, as Dify's code does."""
+    try:
+        int("no number")
+    except ValueError:
+        logging.getLogger("services.dataset_service").exception("The data set cannot be read")
+
+
 def do_round() -> None:
     """Perform one round: what `COUNTS` says, and what else panels show."""
     for status, times in ANSWERS.items():
@@ -182,6 +191,7 @@ def do_round() -> None:
     message("advanced-chat")
     task("SUCCESS")
     task("FAILURE")
+    log_error()
     generation = {**owner, a.OPERATION_TYPE: "generate_name"}
     done(apps.GENERATION, 0.3, generation)
     done(apps.MODERATION, 0.1, {**owner, a.MODERATION_TYPE: "input", a.MODERATION_FLAGGED: False})
