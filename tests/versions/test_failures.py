@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - lines of span trees are as long as they are
+
 """Failures of nodes: where they are marked, what they are called, what recovers them."""
 
 from __future__ import annotations

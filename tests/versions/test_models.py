@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - lines of span trees are as long as they are
+
 """Calls of models: each counted once, however its answer is consumed."""
 
 from __future__ import annotations

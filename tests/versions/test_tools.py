@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - lines of span trees are as long as they are
+
 """Calls of tools by tool nodes."""
 
 from __future__ import annotations
