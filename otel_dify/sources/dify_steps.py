@@ -13,6 +13,7 @@ from otel_dify.guard import failed, guarded, say_once
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import DRAFT_NODE, RUN
 from otel_dify.operations.operation import current
+from otel_dify.sources.graphon_nodes import owner_of
 from otel_dify.sources.graphon_run import RunObserver
 from otel_dify.sources.streams import observed
 
@@ -36,7 +37,7 @@ def _on_step(wrapped: Callable[..., Any], _entry: Any, args: Any, kwargs: Any) -
     request = current()
     try:
         node = args[0] if args else kwargs["node"]
-        given = node.run_context.get("_dify")
+        owner = owner_of(node.run_context)
         if request is None:
             return events
         for attribute, name in (
@@ -44,7 +45,7 @@ def _on_step(wrapped: Callable[..., Any], _entry: Any, args: Any, kwargs: Any) -
             (a.APP_ID, "app_id"),
             (a.USER_ID, "user_id"),
         ):
-            request.set(attribute, getattr(given, name, None))
+            request.set(attribute, owner.get(name))
         observer = RunObserver(RUN, {}, context_api.get_current(), node_kind=DRAFT_NODE)
         observer.node_started(node, request)
         known = observer.find(node.execution_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from otel_dify.operations import attributes as a
@@ -96,3 +97,16 @@ def describe(node: Any) -> dict[a.Attribute, object]:
         a.REQUEST_MODEL: getattr(model, "name", None),
         a.TOOL_NAME: getattr(data, "tool_name", None),
     }
+
+
+def owner_of(run_context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Find who runs what in the context that Dify hands to graphon.
+
+    It lies under ``_dify`` (``DIFY_RUN_CONTEXT_KEY``), in forks under a name of theirs: it is the
+    value that knows a tenant. Empty where there is none.
+    """
+    for value in run_context.values():
+        known = value if isinstance(value, Mapping) else getattr(value, "__dict__", {})
+        if "tenant_id" in known:
+            return known
+    return {}

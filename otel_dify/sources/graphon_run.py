@@ -33,6 +33,7 @@ from otel_dify.sources.graphon_nodes import (
     cause_of,
     describe,
     node_type,
+    owner_of,
 )
 
 # Entry points of iterations and loops: neither does anything, and Dify records neither.
@@ -247,12 +248,8 @@ class RunObserver:
 
 
 def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Attribute, object]:
-    """Collect what a run is: from the system variables, and from the context Dify passes along.
-
-    Dify's context is ``run_context["_dify"]`` of every node (``DIFY_RUN_CONTEXT_KEY``).
-    """
-    given = graph.root_node.run_context.get("_dify")
-    dify = given if isinstance(given, Mapping) else getattr(given, "__dict__", {})
+    """Collect what a run is: from the system variables, and from the context Dify passes along."""
+    dify = owner_of(graph.root_node.run_context)
     invoked = dify.get("invoke_from")
     app = dify.get("app_id")
 
