@@ -7,6 +7,7 @@ providers are shut down and the libraries are given to our sources, so that noth
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from opentelemetry import _logs, metrics, trace
@@ -32,6 +33,13 @@ def take_over(environ: Mapping[str, str]) -> None:
             stop = getattr(provider, "shutdown", None)
             if callable(stop):
                 stop()
+    # What the other distro instruments from now on records nothing, and need not say so.
+    logging.getLogger("opentelemetry.sdk.metrics._internal").addFilter(_not_about_our_shutdown)
     disabled = environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     names = frozenset(name.strip() for name in disabled.split(","))
+    registry.import_bridged(names)
     registry.attach_all(names)
+
+
+def _not_about_our_shutdown(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("A shutdown `MeterProvider`")

@@ -8,6 +8,7 @@ on its behalf could come before gevent's patch. The names are those that
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -104,6 +105,18 @@ def bridges(module: str) -> bool:
     would import the library, and with it attach the source in the middle of that import.
     """
     return knows(module.removeprefix("opentelemetry.instrumentation."))
+
+
+def import_bridged(disabled: frozenset[str]) -> None:
+    """Import the instrumentations that sources bridge, as another distro's loader will anyway.
+
+    It would import the library with them, and so attach the source in the middle of that import.
+    """
+    for name in {source.name for source in SOURCES} - disabled:
+        module = f"opentelemetry.instrumentation.{name}"
+        # Neither all sources have one, nor are all libraries installed.
+        with suppress(ImportError):
+            import_module(module)
 
 
 def attach(name: str) -> None:

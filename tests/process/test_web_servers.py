@@ -110,7 +110,7 @@ def test_gunicorn(programs: Programs, kind: str, workers: int) -> None:
 
 
 def test_the_log_of_the_server_itself_is_told(programs: Programs) -> None:
-    """gunicorn's loggers do not propagate, and its master never handles a request."""
+    """Gunicorn's loggers do not propagate, and its master never handles a request."""
     url = serve(programs, "gunicorn", "-k", "gthread", "-b", "127.0.0.1:PORT", "web:app")
     ask(url, 1)
     programs.stop()

@@ -1,0 +1,125 @@
+"""Sending by both protocols, and what an operator reads where it cannot be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from examples.host.children import free_port
+from tests.process.conftest import Programs
+from tests.process.sink import Received, grpc_sink, http_sink
+
+WORK = """
+    import logging
+    from otel_dify import observe
+    with observe("work"):
+        logging.getLogger("program").warning("working")
+"""
+OTLP = {
+    "OTEL_TRACES_EXPORTER": None,
+    "OTEL_METRICS_EXPORTER": None,
+    "OTEL_LOGS_EXPORTER": None,
+}
+PATCH = """
+    from gevent import monkey
+    monkey.patch_all()
+"""
+
+
+@pytest.mark.parametrize("gevent", [False, True])
+@pytest.mark.parametrize(("protocol", "sink"), [("http/protobuf", http_sink), ("grpc", grpc_sink)])
+def test_all_three_signals_arrive(
+    programs: Programs,
+    protocol: str,
+    sink: Callable[[], AbstractContextManager[Received]],
+    gevent: bool,
+) -> None:
+    """The program ends at once: what it holds is sent as it ends."""
+    with sink() as received:
+        env = {
+            **OTLP,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": received.url,
+        }
+        told = programs.script((PATCH if gevent else "") + WORK, env=env)
+        assert told.stderr == "working\n"
+    assert received.names["traces"] == {"work": 1}
+    assert received.names["logs"] == {"working": 1}
+    assert received.names["metrics"]["dify.custom.duration"] == 1
+
+
+def test_an_endpoint_that_nobody_listens_at_costs_one_line_a_signal(programs: Programs) -> None:
+    """Not one an export, of which there are several here."""
+    source = """
+    import logging, time
+    from otel_dify import observe
+    from otel_dify.export import delivery
+    logging.getLogger("program").addHandler(logging.NullHandler())
+    logging.getLogger("program").propagate = False
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline and min(
+        (delivery.lost[signal] for signal in ("traces", "metrics", "logs"))
+    ) < 3:
+        with observe("work"):
+            logging.getLogger("program").warning("working")
+        time.sleep(0.05)
+    print("still here")
+    """
+    address = f"http://127.0.0.1:{free_port()}"
+    told = programs.script(
+        source,
+        env={
+            **OTLP,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            "OTEL_BLRP_SCHEDULE_DELAY": "50",
+            "OTEL_METRIC_EXPORT_INTERVAL": "100",
+        },
+    )
+    assert told.stdout == "still here\n"
+    lines = sorted(told.stderr.splitlines())
+    assert [line.partition(" ")[0] for line in lines] == ["logs", "metrics", "traces"], lines
+    for line in lines:
+        assert f"OTEL_EXPORTER_OTLP_ENDPOINT={address} does not take them" in line
+        assert "Check that the Collector runs" in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("OTEL_TRACES_EXPORTER", "jaeger", "OTEL_TRACES_EXPORTER='jaeger' names no exporter"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "15s", "OTEL_METRIC_EXPORT_INTERVAL='15s' cannot be used"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "OTEL_BSP_MAX_QUEUE_SIZE='-1' cannot be used"),
+        ("OTEL_TRACES_SAMPLER_ARG", "half", "OTEL_TRACES_SAMPLER_ARG='half' cannot be used"),
+        ("OTEL_DIFY_QUERY_SPANS", "5", "OTEL_DIFY_QUERY_SPANS is not a setting of otel_dify"),
+        ("OTEL_DIFY_STATE_PATH", "/dev/null/x", "OTEL_DIFY_STATE_PATH=/dev/null/x cannot be"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL='http/json'"),
+        ("OTEL_SDK_DISABLED", "1", "OTEL_SDK_DISABLED='1' cannot be used"),
+        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "many", ""),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many", ""),
+    ],
+)
+def test_a_bad_setting_costs_one_line_and_the_program_runs_on(
+    programs: Programs, variable: str, value: str, says: str
+) -> None:
+    told = programs.script(WORK + "    print('still here')\n", env={variable: value})
+    assert told.stdout == "still here\n"
+    lines = [line for line in told.stderr.splitlines() if line != "working"]
+    if says:
+        [line] = lines
+        assert line.startswith(says)
+    assert len(programs.logs("program")) == 1
+
+
+def test_a_folder_that_cannot_be_written_costs_a_line_a_signal(programs: Programs) -> None:
+    told = programs.script(
+        WORK + "    print('still here')\n", env={"OTEL_DIFY_FILE_PATH": "/dev/null/x"}
+    )
+    assert told.stdout == "still here\n"
+    lines = [line for line in told.stderr.splitlines() if line != "working"]
+    own = [line for line in lines if line.startswith("OTEL_DIFY_FILE_PATH=/dev/null/x cannot")]
+    assert len(own) == 3
+    assert lines == own
