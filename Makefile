@@ -45,9 +45,11 @@ format: environment ## write the code as the linter wants it
 
 docs: environment ## generate the documentation that comes from tables in the code
 	$(BIN)/python -m otel_dify.docs
+	$(BIN)/python -m collector.grafana
 
 check-docs: environment
 	$(BIN)/python -m otel_dify.docs --check
+	$(BIN)/python -m collector.grafana --check
 
 native: environment ## build Collector, Jaeger, Prometheus and Loki, about 30 minutes the first time
 	$(BIN)/python -m collector.native build

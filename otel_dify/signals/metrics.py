@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     type Record = Callable[[float, dict[str, str | bool | int | float], Context], None]
 
+SERIES_LIMIT = 2_000
+"""Series of one metric in one process (cardinality limit of the metrics SDK specification): what
+would be another one is counted under ``otel.metric.overflow``, so that sums stay right."""
+
+_OVERFLOW: dict[str, str | bool | int | float] = {"otel.metric.overflow": True}
 _OWNERS = frozenset({a.TENANT_ID, a.APP_ID, a.WORKFLOW_ID})
 
 
@@ -53,6 +58,7 @@ class MetricRecorder:
             elif instrument.kind == "histogram":
                 histogram = meter.create_histogram(instrument.name, instrument.unit, instrument.doc)
                 make[instrument.name] = histogram.record
+        self._series: dict[str, set[frozenset[tuple[str, object]]]] = {name: set() for name in make}
         self._recordings = {
             kind.name: tuple(
                 (
@@ -84,7 +90,20 @@ class MetricRecorder:
                 value = known.get(key)
                 if isinstance(value, str | bool | int | float):
                     point[label] = value
-            record(amount, point, operation.context)
+            record(amount, self._within_limit(recording, point), operation.context)
+
+    def _within_limit(
+        self, recording: Recording, point: dict[str, str | bool | int | float]
+    ) -> dict[str, str | bool | int | float]:
+        """Return the labels of a point, or those of the overflow where they would be too many."""
+        known = self._series[recording.instrument.name]
+        series = frozenset(point.items())
+        if series in known:
+            return point
+        if len(known) >= SERIES_LIMIT:
+            return _OVERFLOW
+        known.add(series)
+        return point
 
 
 def _amount(recording: Recording, operation: Operation) -> float | None:
