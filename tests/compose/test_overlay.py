@@ -85,6 +85,7 @@ def test_what_is_published_is_published_on_loopback_only(
         ("prometheus", 9090),
         ("loki", 3100),
         ("alertmanager", 9093),
+        ("grafana", 3000),
     }
 
 
@@ -139,7 +140,7 @@ def test_files_that_are_mounted_and_named_in_commands_exist(
                 if found:
                     assert (source / inside).is_file()
                     checked += 1
-    assert checked == 6
+    assert checked == 9
 
 
 def test_backends_have_health_checks(services: dict[str, dict[str, Any]]) -> None:
