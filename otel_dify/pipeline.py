@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -176,6 +177,7 @@ def current() -> Pipeline | None:
             _making = True
             try:
                 with suppress_instrumentation():
+                    _have_gevent_start_a_thread()
                     _pipeline = Pipeline(_settings, _role)
             except Exception as error:  # noqa: BLE001 - without a pipeline Dify runs on
                 failed("otel_dify.pipeline", error)
@@ -183,6 +185,19 @@ def current() -> Pipeline | None:
             finally:
                 _making = False
     return _pipeline
+
+
+def _have_gevent_start_a_thread() -> None:
+    """Have gevent start the thread in which it looks names up.
+
+    At the end of a process, when the last is sent, it is too late for that (``can't create new
+    thread at interpreter shutdown``), and a short process sends nothing before.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("socket"):
+        from gevent import get_hub
+
+        get_hub().threadpool.spawn(int)
 
 
 def recorders() -> Sequence[Recorder]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from wrapt import register_post_import_hook
 
 from otel_dify import settings as s
-from otel_dify.guard import guarded, say_once
+from otel_dify.guard import failed, guarded, say_once
 from otel_dify.operations import operation
 from otel_dify.signals.log_bridge import LogBridge
 
@@ -35,6 +35,8 @@ _ENVIRONMENT = {
 }
 # Worker class of gunicorn, pool of Celery.
 _ASKS_FOR_GEVENT = re.compile(r"(?:^|\s)(?:-[kP]|--worker-class|--pool)[=\s]*\S*gevent")
+# The SDK's own: attributes of a span, length of a value and so on.
+_LIMIT = re.compile(r"OTEL_\w+_LIMIT")
 _PATCHED = frozenset({"GeventDidPatchBuiltinModulesEvent", "GeventDidPatchAllEvent"})
 
 # Another distro, or Dify with ENABLE_OTEL=true, instruments what our sources have attached to
@@ -70,11 +72,20 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
         say_once(problem)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    _drop_unusable_limits()
     role = role_of(command or _program(sys.orig_argv))
+    broken = False
 
     def make() -> Any:
-        from otel_dify import pipeline
-
+        nonlocal broken
+        if broken:
+            return None
+        try:
+            from otel_dify import pipeline
+        except Exception as error:  # noqa: BLE001 - the SDK may refuse what it finds here
+            broken = True
+            failed("otel_dify.startup.pipeline", error)
+            return None
         pipeline.prepare(settings, role)
         return pipeline.current()
 
@@ -84,6 +95,17 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
     register_post_import_hook(_watch_gevent, "gevent.monkey")
     _bridge_logs(settings, make)
     return True
+
+
+def _drop_unusable_limits() -> None:
+    """Drop what the SDK cannot read of its ``OTEL_*_LIMIT``: importing it would fail."""
+    for name, value in list(os.environ.items()):
+        if _LIMIT.fullmatch(name) and value.strip() and not value.strip().isdecimal():
+            say_once(
+                f"{name}={value!r} cannot be used: expected a whole number of at least 0. "
+                "Running on with the default; set it right and restart"
+            )
+            del os.environ[name]
 
 
 def _not_about_twice(record: logging.LogRecord) -> bool:

@@ -37,9 +37,11 @@ class Delivery:
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
         where: the destination in the operator's words.
+        quiet: whether the exporter says itself what is wrong.
     """
 
-    def __init__(self, signal: str, where: str) -> None:
+    def __init__(self, signal: str, where: str, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._signal = signal
         self._where = where
         self._failing = False
@@ -80,8 +82,8 @@ class Delivery:
         elif not delivered:
             self.lost += count
             lost[self._signal] += count
-            if not self._failing:
-                self._failing = True
+            first, self._failing = not self._failing, True
+            if first and not self._quiet:
                 logger.error(
                     "%s cannot be delivered: %s does not take them%s. Check that the Collector "
                     "runs there and that the address is right; Dify runs on, and delivery is "

@@ -56,7 +56,8 @@ def exporters(settings: Settings, signal: str) -> Iterator[Any]:
                 "Check its own OTEL_EXPORTER_* variables"
             )
             continue
-        Delivery(signal, _where(settings, signal, name)).watch(exporter)
+        says_it_itself = name == "otlp_file"
+        Delivery(signal, _where(settings, signal, name), quiet=says_it_itself).watch(exporter)
         yield exporter
 
 

@@ -32,14 +32,14 @@ class Tasks:
         self.broker = broker
         self._app = Celery("client", broker=broker)
         self._app.conf.task_ignore_result = True
-        self._redis = Redis.from_url(broker)
+        self._redis = Redis.from_url(broker, decode_responses=True, socket_timeout=DEADLINE)
 
     def run(self, name: str, *args: object) -> str:
         """Have the worker run a task; return its answer."""
         self._app.send_task(name, args)
         answer = self._redis.blpop(["answers"], timeout=DEADLINE)
         assert isinstance(answer, list | tuple), f"{name} has not been run"
-        return bytes(answer[1]).decode()
+        return str(answer[1])
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-
 import pytest
 
 from examples.host.children import free_port
 from tests.process.conftest import Programs
-from tests.process.sink import Received, grpc_sink, http_sink
+from tests.process.sink import Sink
 
 WORK = """
     import logging
@@ -29,15 +26,10 @@ PATCH = """
 
 
 @pytest.mark.parametrize("gevent", [False, True])
-@pytest.mark.parametrize(("protocol", "sink"), [("http/protobuf", http_sink), ("grpc", grpc_sink)])
-def test_all_three_signals_arrive(
-    programs: Programs,
-    protocol: str,
-    sink: Callable[[], AbstractContextManager[Received]],
-    gevent: bool,
-) -> None:
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_all_three_signals_arrive(programs: Programs, protocol: str, gevent: bool) -> None:
     """The program ends at once: what it holds is sent as it ends."""
-    with sink() as received:
+    with Sink(protocol) as received:
         env = {
             **OTLP,
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
@@ -98,8 +90,11 @@ def test_an_endpoint_that_nobody_listens_at_costs_one_line_a_signal(programs: Pr
         ("OTEL_DIFY_STATE_PATH", "/dev/null/x", "OTEL_DIFY_STATE_PATH=/dev/null/x cannot be"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL='http/json'"),
         ("OTEL_SDK_DISABLED", "1", "OTEL_SDK_DISABLED='1' cannot be used"),
-        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "many", ""),
-        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many", ""),
+        (
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            "many",
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT='many' cannot",
+        ),
     ],
 )
 def test_a_bad_setting_costs_one_line_and_the_program_runs_on(
@@ -108,9 +103,8 @@ def test_a_bad_setting_costs_one_line_and_the_program_runs_on(
     told = programs.script(WORK + "    print('still here')\n", env={variable: value})
     assert told.stdout == "still here\n"
     lines = [line for line in told.stderr.splitlines() if line != "working"]
-    if says:
-        [line] = lines
-        assert line.startswith(says)
+    [line] = lines
+    assert line.startswith(says)
     assert len(programs.logs("program")) == 1
 
 
@@ -120,6 +114,6 @@ def test_a_folder_that_cannot_be_written_costs_a_line_a_signal(programs: Program
     )
     assert told.stdout == "still here\n"
     lines = [line for line in told.stderr.splitlines() if line != "working"]
-    own = [line for line in lines if line.startswith("OTEL_DIFY_FILE_PATH=/dev/null/x cannot")]
-    assert len(own) == 3
-    assert lines == own
+    assert len(lines) == 3
+    for line in lines:
+        assert line.startswith("OTEL_DIFY_FILE_PATH=/dev/null/x cannot be written")
