@@ -81,3 +81,43 @@ def test_without_its_dependencies_it_runs_beside_dify(
     assert '"name":"work"' in written["traces"]
     assert '"stringValue":"inside"' in written["logs"]
     assert '"dify.custom.duration"' in written["metrics"]
+
+
+def test_every_module_of_it_can_be_imported_beside_dify(wheel: Path, dify: Path) -> None:
+    _uv("pip", "install", "--quiet", "--no-deps", "--python", dify, wheel)
+    program = (
+        "import importlib, pkgutil, otel_dify\n"
+        "for module in pkgutil.walk_packages(otel_dify.__path__, 'otel_dify.'):\n"
+        "    if not module.name.endswith('__main__'):\n"
+        "        importlib.import_module(module.name)\n"
+        "        print(module.name)\n"
+    )
+    told = subprocess.run(
+        [dify / "bin" / "python", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert "otel_dify.export.file" in told.stdout.splitlines()
+
+
+def test_the_entry_points_of_the_wheel_lead_somewhere(wheel: Path, dify: Path) -> None:
+    """The loader logs a stack for each that does not."""
+    _uv("pip", "install", "--quiet", "--no-deps", "--python", dify, wheel)
+    program = (
+        "from importlib.metadata import distribution\n"
+        "for entry in distribution('otel-dify').entry_points:\n"
+        "    entry.load()\n"
+        "    print(entry.group, entry.name)\n"
+    )
+    told = subprocess.run(
+        [dify / "bin" / "python", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    for line in (
+        "opentelemetry_distro otel_dify",
+        "opentelemetry_configurator otel_dify",
+        "opentelemetry_environment_variables otel_dify",
+        "opentelemetry_instrumentor dify_graphon",
+        "opentelemetry_traces_exporter otlp_file",
+        "console_scripts otel-dify",
+    ):
+        assert line in told.stdout.splitlines()

@@ -36,7 +36,11 @@ def test_all_three_signals_arrive(programs: Programs, protocol: str, gevent: boo
             "OTEL_EXPORTER_OTLP_ENDPOINT": received.url,
         }
         told = programs.script((PATCH if gevent else "") + WORK, env=env)
-        assert told.stderr == "working\n"
+        said, _, rest = told.stderr.partition("\n")
+        assert said == "working"
+        # gRPC's own words about a channel that outlives the interpreter.
+        assert not rest or (gevent and protocol == "grpc" and "grpc/_channel.py" in rest)
+        assert "delivered" not in rest
     assert received.names["traces"] == {"work": 1}
     assert received.names["logs"] == {"working": 1}
     assert received.names["metrics"]["dify.custom.duration"] == 1

@@ -1,4 +1,3 @@
-
 """Failures of nodes: where they are marked, what they are called, what recovers them."""
 
 from __future__ import annotations

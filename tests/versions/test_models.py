@@ -1,4 +1,3 @@
-
 """Calls of models: each counted once, however its answer is consumed."""
 
 from __future__ import annotations

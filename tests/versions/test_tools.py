@@ -1,4 +1,3 @@
-
 """Calls of tools by tool nodes."""
 
 from __future__ import annotations
