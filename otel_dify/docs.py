@@ -13,7 +13,7 @@ from pathlib import Path
 
 from otel_dify.operations.attributes import Attribute, all_attributes
 from otel_dify.operations.instruments import INSTRUMENTS, Instrument
-from otel_dify.operations.kind import Kind
+from otel_dify.operations.kind import FAILED, Kind
 from otel_dify.operations.kinds import KINDS
 from otel_dify.operations.recordings import Recording, Value, When
 from otel_dify.settings import SETTINGS
@@ -77,7 +77,7 @@ def data_dictionary() -> str:
             "",
             "An operation that failed has these as well, and its span the status ERROR:",
             "",
-            *_attributes(KINDS[0].always),
+            *_attributes(FAILED),
             "",
             "Its log event has `exception.stacktrace`, where an exception was the cause.",
             *(line for kind in KINDS for line in _kind(kind)),

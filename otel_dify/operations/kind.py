@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from opentelemetry.trace import SpanKind
 
@@ -43,10 +43,10 @@ class Kind:
     subject: str = ""
     hoists: bool = False
     folds: bool = False
-    always: tuple[Attribute, ...] = field(
-        default=(a.ERROR_TYPE, a.ERROR_MESSAGE, a.ERROR_CATEGORY, a.ERROR_FINGERPRINT)
-    )
 
+
+FAILED = (a.ERROR_TYPE, a.ERROR_MESSAGE, a.ERROR_CATEGORY, a.ERROR_FINGERPRINT)
+"""What a failed operation of any kind carries."""
 
 FOLDED = (a.DB_QUERIES, a.DB_TIME)
 """What a kind carries below which queries fold."""

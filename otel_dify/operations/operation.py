@@ -6,6 +6,7 @@ into signals. An operation is open on one thread and may be ended on another.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ type Scalar = str | bool | int | float
 type Value = Scalar | Sequence[str]
 
 _KEY = context_api.create_key("otel_dify.operation")
+_FIELD = re.compile(r"\{([^}]+)\}")
 
 
 class Recorder(Protocol):
@@ -133,6 +135,23 @@ class Operation:
     def get(self, attribute: Attribute) -> Value | None:
         """Return what an attribute is set to."""
         return self.attributes.get(attribute.key)
+
+    def fill(self, pattern: str, missing: str = "") -> str:
+        """Put values of attributes for their ``{names}`` in a pattern of the table.
+
+        Args:
+            pattern: text with names of attributes in braces.
+            missing: what stands for one that has no value.
+        """
+        known = self.attributes
+        return _FIELD.sub(lambda field: str(known.get(field[1], missing)), pattern)
+
+    def enclosing(self, kind: Kind) -> Operation | None:
+        """Return the nearest operation of a kind: this one, or one that it lies in."""
+        found: Operation | None = self
+        while found is not None and found.kind is not kind:
+            found = found.parent
+        return found
 
     def happened(self, name: str, values: Mapping[Attribute, object]) -> None:
         """Note a happening on the way, such as a retry; it becomes a span event."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
     from otel_dify.operations.operation import Operation
     from otel_dify.processors.content import ContentGate
-
-_FIELD = re.compile(r"\{([^}]+)\}")
 
 
 class EventRecorder:
@@ -67,7 +64,7 @@ class EventRecorder:
 def sentence(operation: Operation) -> str:
     """Say what happened, for who reads the log: subject, outcome, seconds, cause."""
     kind, known = operation.kind, operation.attributes
-    subject = _FIELD.sub(lambda field: str(known.get(field[1], "?")), kind.subject or kind.name)
+    subject = operation.fill(kind.subject or kind.name, missing="?")
     status = known.get(kind.status.key) if kind.status else None
     outcome = str(status or ("failed" if operation.failed else "succeeded"))
     cause = f": {known.get(a.ERROR_MESSAGE.key, '')}" if operation.failed else ""

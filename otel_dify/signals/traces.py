@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from otel_dify.operations.operation import Operation
     from otel_dify.processors.content import ContentGate
-
-_FIELD = re.compile(r"\{([^}]+)\}")
 
 
 class SpanRecorder:
@@ -76,6 +73,5 @@ class SpanRecorder:
 
 def name_of(operation: Operation) -> str:
     """Fill the pattern of its kind with what is known of an operation."""
-    values = operation.attributes
-    filled = _FIELD.sub(lambda field: str(values.get(field[1], "")), operation.kind.span_name)
+    filled = operation.fill(operation.kind.span_name)
     return operation.span_name or filled.strip() or operation.kind.name

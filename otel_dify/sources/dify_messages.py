@@ -16,6 +16,7 @@ from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
+from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds_of_apps import AGENT, MESSAGE
 from otel_dify.operations.operation import Operation, current
 from otel_dify.sources import app_names, dify_activity
@@ -46,6 +47,10 @@ _THOUGHTS = "core.agent.base_agent_runner"
 WATCHES = (*_RUNNERS, *_GENERATORS, *_AGENTS, _QUEUE, _SERVICE, _THOUGHTS)
 
 _FIRST_TOKEN = frozenset({"QueueLLMChunkEvent", "QueueTextChunkEvent", "QueueAgentMessageEvent"})
+# Event to the type of the failure; empty: that of its exception.
+_ERRORS = {"QueueErrorEvent": "", "QueueWorkflowFailedEvent": "WorkflowError"}
+_STATUS = {"QueueStopEvent": "stopped", "QueueWorkflowPausedEvent": "paused"}
+_TELLING = frozenset({*_FIRST_TOKEN, *_ERRORS, *_STATUS})
 
 
 def attach(module: ModuleType) -> None:
@@ -119,12 +124,10 @@ def _agent(given: Arguments, strategy: str) -> Mapping[a.Attribute, object]:
     }
 
 
-def _message() -> Operation | None:
-    """Return the message that this thread is making."""
-    operation = current()
-    while operation is not None and operation.kind is not MESSAGE:
-        operation = operation.parent
-    return operation
+def _around(kind: Kind) -> Operation | None:
+    """Return the operation of a kind that this thread works on."""
+    here = current()
+    return None if here is None else here.enclosing(kind)
 
 
 def _on_publish(wrapped: Callable[..., Any], _manager: Any, args: Any, kwargs: Any) -> Any:
@@ -136,24 +139,17 @@ def _on_publish(wrapped: Callable[..., Any], _manager: Any, args: Any, kwargs: A
 def _see(event: Any) -> None:
     """Take what an event to the queue of a request tells about the message."""
     name = type(event).__name__
+    if name not in _TELLING or (message := _around(MESSAGE)) is None:
+        return
     if name in _FIRST_TOKEN:
-        message = _message()
-        if message is not None and message.get(a.MESSAGE_FIRST_TOKEN) is None:
+        if message.get(a.MESSAGE_FIRST_TOKEN) is None:
             seconds = (time.time_ns() - message.start_ns) / 1e9
             message.set(a.MESSAGE_FIRST_TOKEN, seconds)
-    elif name in {"QueueErrorEvent", "QueueWorkflowFailedEvent"}:
-        message = _message()
-        if message is not None:
-            message.fail(event.error, "" if name == "QueueErrorEvent" else "WorkflowError")
-            message.set(a.MESSAGE_ERROR, str(event.error))
-    elif name == "QueueStopEvent":
-        message = _message()
-        if message is not None:
-            message.set(a.MESSAGE_STATUS, "stopped")
-    elif name == "QueueWorkflowPausedEvent":
-        message = _message()
-        if message is not None:
-            message.set(a.MESSAGE_STATUS, "paused")
+    elif name in _ERRORS:
+        message.fail(event.error, _ERRORS[name])
+        message.set(a.MESSAGE_ERROR, str(event.error))
+    else:
+        message.set(a.MESSAGE_STATUS, _STATUS[name])
 
 
 def _on_thought(wrapped: Callable[..., Any], _runner: Any, args: Any, kwargs: Any) -> Any:
@@ -165,9 +161,7 @@ def _on_thought(wrapped: Callable[..., Any], _runner: Any, args: Any, kwargs: An
 @never_raises("otel_dify.sources.dify_messages thought")
 def _thought(thought: object) -> None:
     """Note a round of an agent, by the id of its row in ``message_agent_thoughts``."""
-    operation = current()
-    while operation is not None and operation.kind is not AGENT:
-        operation = operation.parent
+    operation = _around(AGENT)
     if operation is not None:
         rounds = operation.get(a.AGENT_ROUNDS)
         count = rounds + 1 if isinstance(rounds, int) else 1
@@ -182,5 +176,5 @@ def _on_enqueue(wrapped: Callable[..., Any], _service: Any, args: Any, kwargs: A
     """
     with guarded("otel_dify.sources.dify_messages enqueue"):
         send = args[0] if args else kwargs["start_task"]
-        return wrapped(in_context(send, context_api.get_current()))
+        args, kwargs = (in_context(send, context_api.get_current()),), {}
     return wrapped(*args, **kwargs)

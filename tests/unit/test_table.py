@@ -10,7 +10,7 @@ import pytest
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.instruments import INSTRUMENTS, Instrument
-from otel_dify.operations.kind import FOLDED, Kind
+from otel_dify.operations.kind import FAILED, FOLDED, Kind
 from otel_dify.operations.kinds import KINDS
 from otel_dify.operations.recordings import Recording, Value
 from otel_dify.signals.metrics import views
@@ -30,7 +30,7 @@ each_instrument = pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda 
 
 def carried(kind: Kind) -> set[a.Attribute]:
     """What an operation of a kind may have set."""
-    return {*kind.attributes, *kind.always, *(one for one in TABLE if one.inherit)}
+    return {*kind.attributes, *FAILED, *(one for one in TABLE if one.inherit)}
 
 
 def test_names_are_unique() -> None:
@@ -49,7 +49,7 @@ def test_events_tell_the_kind_they_are_of() -> None:
 
 @each_kind
 def test_attributes_of_a_kind_are_in_the_table_and_named_once(kind: Kind) -> None:
-    assert {*kind.attributes, *kind.always} <= TABLE
+    assert {*kind.attributes, *FAILED} <= TABLE
     assert len(set(kind.attributes)) == len(kind.attributes)
     assert not [attribute for attribute in kind.attributes if attribute.inherit]
 
