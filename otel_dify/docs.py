@@ -103,7 +103,8 @@ def _kind(kind: Kind) -> Iterator[str]:
             "`dify.db.query.duration` of the operation above it"
         )
     if kind.event:
-        yield f"- Log event: `{kind.event}`"
+        started = f", and `{kind.start_event}` when it starts" if kind.start_event else ""
+        yield f"- Log event: `{kind.event}`{started}"
     yield ""
     yield from _attributes(kind.attributes)
     if kind.recordings:

@@ -132,13 +132,23 @@ class Recording:
                         yield from found.data.data_points
 
     @property
-    def events(self) -> list[Any]:
+    def told(self) -> list[Any]:
         """The log records, as they were emitted."""
         return [log.log_record for log in self._logs.get_finished_logs()]
 
+    @property
+    def events(self) -> list[Any]:
+        """The log records of what has ended."""
+        return [record for record in self.told if record not in self.starts]
+
+    @property
+    def starts(self) -> list[Any]:
+        """The log records of what has started."""
+        return [record for record in self.told if str(record.event_name).endswith(".started")]
+
     def event(self, name: str) -> Any:
         """Return the one log event of a name."""
-        [found] = [record for record in self.events if record.event_name == name]
+        [found] = [record for record in self.told if record.event_name == name]
         return found
 
     def clear(self) -> None:

@@ -34,6 +34,7 @@ from otel_dify.cli.records import Log, Process, Telemetry
 from otel_dify.cli.tables import log_lines
 from otel_dify.cli.traces import Trace, group
 from otel_dify.cli.waterfall import waterfall
+from otel_dify.operations.kinds import RUN
 
 _COMPOSE = (Path(__file__).parent / "compose.yaml", ROOT / "docker-compose.otel.yml")
 _SERVICES = ("dify-api", "dify-worker")
@@ -140,7 +141,8 @@ def _from_loki(loki: Loki, trace: Trace, run_id: str) -> list[Log]:
     query = f'{{service_name=~"dify-.+"}} | trace_id="{trace.id}"'
 
     def ended(lines: list[LogLine]) -> bool:
-        return any(line.body.startswith(f"run {run_id} ") for line in lines)
+        names = (line.labels.get("dify_event_name") for line in lines)
+        return RUN.event in names
 
     what = f"end of run {run_id} in Loki"
     lines = wait_until(lambda: loki.query_range(query), ended, timeout=PATIENCE_SECONDS, what=what)

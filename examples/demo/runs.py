@@ -14,6 +14,7 @@ import click
 
 from examples.host.up import Host
 from otel_dify.cli.traces import Trace
+from otel_dify.operations import attributes as a
 
 ROOT = Path(__file__).parents[2]
 # How long what was sent may take to be seen; it takes a second or two.
@@ -91,10 +92,14 @@ def run(host: Host, example: Example) -> str:
 
 
 def whole(trace: Trace) -> bool:
-    """Tell whether nothing of a trace is missing: it has one root, and every parent is there."""
+    """Tell whether nothing of a trace is missing: one root, every parent, and the run itself.
+
+    Of a streamed run the API's half has a root and no stray, and knows the run's id as well.
+    """
     rows = list(trace.rows())
     roots = [row for row in rows if not row.span.parent_id]
-    return len(roots) == 1 and not any(row.stray for row in rows)
+    ran = any(a.RUN_STATUS.key in row.span.attributes for row in rows)
+    return ran and len(roots) == 1 and not any(row.stray for row in rows)
 
 
 def wait_if(keep: bool, host: Host) -> None:

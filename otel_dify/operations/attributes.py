@@ -142,6 +142,9 @@ RUN_OUTPUTS = _define("dify.workflow.outputs", "string", "Outputs, JSON", conten
 EXCEPTIONS_COUNT = _define(
     "dify.workflow.exceptions_count", "int", "Nodes that failed and were recovered"
 )
+NODE_COUNT = _define(
+    "dify.workflow.node_count", "int", "Executions of nodes, those in iterations and loops too"
+)
 TOTAL_TOKENS = _define(
     "dify.usage.total_tokens", "int", "Tokens of everything below, as Dify's engine adds them up"
 )
@@ -289,6 +292,9 @@ HTTP_FIRST_BYTE = _define(
     "dify.http.time_to_first_byte", "double", "Seconds to the first byte of the body"
 )
 HTTP_BODY_SIZE = _define("http.response.body.size", "int", "Bytes of the body sent")
+HTTP_REQUEST_SIZE = _define(
+    "http.request.body.size", "int", "Bytes of the body received, as the caller says"
+)
 URL_PATH = _define("url.path", "string", "Path")
 URL_FULL = _define("url.full", "string", "Address called, without its query")
 SERVER_ADDRESS = _define("server.address", "string", "Host called")

@@ -26,6 +26,7 @@ class Kind:
         status: the attribute that holds its outcome, if it has one.
         recordings: the metric points it makes when it ends.
         event: name of the log event it emits when it ends; empty: none.
+        start_event: name of the log event it emits when it starts; empty: none.
         subject: the operation in a sentence, as the event's body begins.
         hoists: whether what operations below it learn (run id, app) is written on it too.
         folds: whether a fast and successful one is counted on its parent instead of being a span.
@@ -40,6 +41,7 @@ class Kind:
     recordings: tuple[Recording, ...] = ()
     status: Attribute | None = None
     event: str = ""
+    start_event: str = ""
     subject: str = ""
     hoists: bool = False
     folds: bool = False

@@ -35,6 +35,7 @@ REQUEST = Kind(
         a.URL_PATH,
         a.HTTP_FIRST_BYTE,
         a.HTTP_BODY_SIZE,
+        a.HTTP_REQUEST_SIZE,
         a.CLIENT_ADDRESS,
         a.USER_AGENT,
         a.ERROR_ID,
@@ -78,6 +79,7 @@ RUN = Kind(
         a.RUN_ERROR,
         a.RUN_RESUMED,
         a.EXCEPTIONS_COUNT,
+        a.NODE_COUNT,
         *_BELOW_SUMS,
         a.RUN_INPUTS,
         a.RUN_OUTPUTS,
@@ -93,6 +95,7 @@ RUN = Kind(
     ),
     status=a.RUN_STATUS,
     event="dify.workflow.run",
+    start_event="dify.workflow.started",
     subject="run {dify.workflow.run_id}",
 )
 NODE = Kind(
@@ -129,6 +132,7 @@ NODE = Kind(
     ),
     status=a.NODE_STATUS,
     event="dify.node.execution",
+    start_event="dify.node.started",
     subject="node {dify.node.title} ({dify.node.type})",
 )
 DRAFT_NODE = Kind(

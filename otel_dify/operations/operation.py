@@ -7,6 +7,7 @@ into signals. An operation is open on one thread and may be ended on another.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ type Value = Scalar | Sequence[str]
 
 _KEY = context_api.create_key("otel_dify.operation")
 _FIELD = re.compile(r"\{([^}]+)\}")
+_adding = threading.Lock()
 
 
 class Recorder(Protocol):
@@ -158,13 +160,12 @@ class Operation:
         attributes = {attribute.key: as_value(value) for attribute, value in values.items()}
         self.events.append((name, time.time_ns(), attributes))
 
-    def fold(self, seconds: float) -> None:
-        """Count an operation below that gets no span of its own."""
-        held = self.attributes
-        count, total = held.get(a.DB_QUERIES.key, 0), held.get(a.DB_TIME.key, 0.0)
-        if isinstance(count, int) and isinstance(total, int | float):
-            held[a.DB_QUERIES.key] = count + 1
-            held[a.DB_TIME.key] = total + seconds
+    def add(self, attribute: Attribute, amount: float) -> None:
+        """Add to an attribute that counts; operations below may do so from several threads."""
+        with _adding:
+            total = self.attributes.get(attribute.key, 0)
+            if isinstance(total, int | float):
+                self.attributes[attribute.key] = total + amount
 
     def fail(self, error: BaseException | str, error_type: str = "") -> None:
         """Mark the operation as failed. The first failure is the cause and stays."""

@@ -1,8 +1,13 @@
-"""Log events: the recorder that emits one structured event for an ended operation."""
+"""Log events: the recorder that emits a structured event for an ended operation.
+
+Runs and nodes have one for their start as well: what has begun and not ended is what hangs.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from opentelemetry._logs import SeverityNumber
@@ -14,7 +19,7 @@ from otel_dify.processors.redaction import mask_text
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger
 
-    from otel_dify.operations.operation import Operation
+    from otel_dify.operations.operation import Operation, Value
     from otel_dify.processors.content import ContentGate
 
 
@@ -31,33 +36,45 @@ class EventRecorder:
         self._gate = gate
 
     def start(self, operation: Operation) -> None:
-        """Nothing is emitted before the end."""
+        """Emit the event of the start, where the kind's row names one."""
+        kind = operation.kind
+        if kind.start_event:
+            subject = operation.fill(kind.subject, missing="?")
+            self._emit(operation, kind.start_event, f"{subject} started", operation.start_ns)
 
     def end(self, operation: Operation) -> None:
         """Emit the event that the kind's row names."""
         kind = operation.kind
         if not kind.event:
             return
-        severity = SeverityNumber.ERROR if operation.failed else SeverityNumber.INFO
-        attributes = {
-            **operation.attributes,
+        attributes: dict[str, Value] = {
             **self._gate.values(operation, "event"),
             a.ELAPSED.key: operation.duration,
-            a.EVENT_NAME.key: kind.event,
         }
         if operation.failed:
             attributes[a.ERROR_MESSAGE.key] = mask_text(str(operation.get(a.ERROR_MESSAGE) or ""))
             if operation.error is not None:
                 attributes[a.STACK_TRACE.key] = mask_text(stack_of(operation.error))
+        self._emit(operation, kind.event, sentence(operation), operation.end_ns, attributes)
+
+    def _emit(
+        self,
+        operation: Operation,
+        name: str,
+        body: str,
+        at_ns: int,
+        attributes: Mapping[str, Value] = MappingProxyType({}),
+    ) -> None:
+        severity = SeverityNumber.ERROR if operation.failed else SeverityNumber.INFO
         self._logger.emit(
-            timestamp=operation.end_ns,
+            timestamp=at_ns,
             observed_timestamp=time.time_ns(),
             context=operation.context,
             severity_number=severity,
             severity_text=severity.name,
-            body=sentence(operation),
-            attributes=attributes,
-            event_name=kind.event,
+            body=mask_text(body),
+            attributes={**operation.attributes, **attributes, a.EVENT_NAME.key: name},
+            event_name=name,
         )
 
 
@@ -68,4 +85,4 @@ def sentence(operation: Operation) -> str:
     status = known.get(kind.status.key) if kind.status else None
     outcome = str(status or ("failed" if operation.failed else "succeeded"))
     cause = f": {known.get(a.ERROR_MESSAGE.key, '')}" if operation.failed else ""
-    return mask_text(f"{subject} {outcome} in {operation.duration:.3f} s{cause}")
+    return f"{subject} {outcome} in {operation.duration:.3f} s{cause}"

@@ -43,7 +43,8 @@ class SpanRecorder:
         if operation.kind.folds:
             if folds(operation, slow_ns=self._slow_ns):
                 if operation.parent is not None and operation.kind is QUERY:
-                    operation.parent.fold(operation.duration)
+                    operation.parent.add(a.DB_QUERIES, 1)
+                    operation.parent.add(a.DB_TIME, operation.duration)
                 return
             self._open(operation)
         span = operation.span

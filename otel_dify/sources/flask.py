@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
@@ -47,10 +47,13 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
 class _Call:
     """One call of the app: the request's operation, and when the instrumentation ended its span."""
 
-    def __init__(self, given_id: str) -> None:
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        given_id = environ.get("HTTP_X_REQUEST_ID", "")
+        size = environ.get("CONTENT_LENGTH") or ""
         self.operation: Operation | None = None
         self.torn_down = False
         self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
+        self.size = int(size) if size.isascii() and size.isdigit() else None
 
     def later(self, _: int | None) -> None:
         """Leave the operation open when the instrumentation ends its span: the body ends it."""
@@ -63,6 +66,7 @@ def _started(span: BridgedSpan) -> None:
     if call is not None and call.operation is None:
         call.operation = span.operation
         call.operation.set(a.REQUEST_ID, call.request_id)
+        call.operation.set(a.HTTP_REQUEST_SIZE, call.size)
         span.at_end = call.later
 
 
@@ -85,7 +89,7 @@ def _on_call(
     wrapped: Callable[..., Iterable[bytes]], _app: Any, args: Any, kwargs: Any
 ) -> Iterable[bytes]:
     environ, start_response = args
-    call = _Call(environ.get("HTTP_X_REQUEST_ID", ""))
+    call = _Call(environ)
     token = _call.set(call)
     try:
         body = wrapped(environ, _naming(start_response, call), **kwargs)

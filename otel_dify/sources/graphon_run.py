@@ -178,6 +178,9 @@ class RunObserver:
             inside = parent is not self.operation
             for attribute in (a.ITERATION_ID, a.LOOP_ID, a.INDEX):
                 operation.set(attribute, parent.get(attribute))
+            run = operation.enclosing(RUN)
+            if run is not None:
+                run.add(a.NODE_COUNT, 1)
             known = NodeExecution(operation, node, inside=inside)
         with self._lock:
             self._nodes[node.execution_id] = known

@@ -143,7 +143,7 @@ def test_a_renamed_metric_would_be_found() -> None:
 
 def test_every_attribute_of_log_queries_exists() -> None:
     known = {underscored(key) for key in KNOWN_ATTRIBUTES} | OTHER_LABELS
-    events = {kind.event for kind in KINDS}
+    events = {name for kind in KINDS for name in (kind.event, kind.start_event)}
     for board, title, source, expression in panels():
         if source == "loki":
             used = set(MATCHED.findall(expression)) | set(re.findall(r"unwrap (\w+)", expression))

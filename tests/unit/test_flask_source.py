@@ -143,6 +143,15 @@ def test_a_plain_request_is_one_operation(app: flask.Flask, recorded: Recording)
     assert recorded.event(SERVED).body.startswith("GET /plain/ada answered 200 succeeded in ")
 
 
+@pytest.mark.parametrize(("length", "size"), [("12", 12), ("", None), ("-1", None), ("²", None)])
+def test_the_size_of_a_request_is_what_its_caller_says(
+    app: flask.Flask, recorded: Recording, length: str, size: int | None
+) -> None:
+    answer = Answer(app, "/plain/ada", environ_overrides={"CONTENT_LENGTH": length})
+    assert answer.whole() == b"hello ada"
+    assert recorded.attributes("GET /plain/<name>").get("http.request.body.size") == size
+
+
 def test_a_request_is_counted_by_route_and_status(app: flask.Flask, recorded: Recording) -> None:
     for path in ("/plain/a", "/plain/b", "/answers/503"):
         Answer(app, path).whole()

@@ -43,7 +43,7 @@ def test_names_are_unique() -> None:
 
 
 def test_events_tell_the_kind_they_are_of() -> None:
-    events = Counter(kind.event for kind in KINDS if kind.event)
+    events = Counter(name for kind in KINDS for name in (kind.event, kind.start_event) if name)
     assert set(events.values()) == {1}
 
 
@@ -77,6 +77,7 @@ def test_a_kind_nests_under_kinds_that_there_are(kind: Kind) -> None:
 def test_a_kind_is_documented_and_an_event_has_a_subject(kind: Kind) -> None:
     assert kind.doc.endswith(".")
     assert bool(kind.event) == bool(kind.subject)
+    assert kind.event or not kind.start_event
 
 
 def test_queries_are_counted_where_they_nest() -> None:

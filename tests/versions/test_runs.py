@@ -200,6 +200,13 @@ invoke_workflow
 """)
 
 
+def test_executions_are_counted_with_those_in_containers(recorded: Recording) -> None:
+    run(over(2), {"items": ["a", "b"]})
+
+    # Start, iteration and end, and two templates for each item.
+    assert recorded.attributes("invoke_workflow")["dify.workflow.node_count"] == 3 + 2 * 2
+
+
 def test_an_iteration_in_an_iteration_nests(recorded: Recording) -> None:
     shape = Shape().start()
     shape.iteration("rows", ("start", "rows"), output_selector=["cells", "output"])

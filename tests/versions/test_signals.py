@@ -99,6 +99,23 @@ def test_runs_nodes_and_calls_leave_one_event_each(recorded: Recording) -> None:
     ]
 
 
+def test_runs_and_nodes_are_told_of_when_they_start(recorded: Recording) -> None:
+    """Who looks for what hangs finds starts without ends."""
+    run(asking(Models()))
+
+    assert [(record.event_name, record.body) for record in recorded.starts] == [
+        ("dify.workflow.started", f"run {RUN_ID} started"),
+        ("dify.node.started", "node start (start) started"),
+        ("dify.node.started", "node llm (llm) started"),
+        ("dify.node.started", "node end (end) started"),
+    ]
+    spans = {span.context.span_id: span for span in recorded.spans}
+    for record in recorded.starts:
+        assert record.timestamp == spans[record.span_id].start_time
+        assert record.attributes["dify.workflow.run_id"] == RUN_ID
+    assert recorded.told[0] is recorded.starts[0]
+
+
 def test_events_carry_the_ids_of_their_spans(recorded: Recording) -> None:
     run(asking(Models()))
 
