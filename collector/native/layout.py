@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from collector.configure import jaeger_ui
 from collector.native.programs import COLLECTOR_FOLDER
 
 HOST = "127.0.0.1"
@@ -64,6 +65,11 @@ class Layout:
     drop_ins: tuple[Path, ...] = ()
     alertmanager: bool = False
     jaeger_storage: str = "badger"
+
+    @property
+    def configured(self) -> Path:
+        """The folder of what is written for programs that read no variables."""
+        return self.data / "configured"
 
     @property
     def otlp_http(self) -> str:
@@ -126,6 +132,7 @@ class Layout:
             "JAEGER_METRICS_PORT": str(ports.jaeger_metrics),
             "JAEGER_DATA_DIR": str(self.data / "jaeger"),
             "JAEGER_STORAGE": self.jaeger_storage,
+            "JAEGER_UI_CONFIG": str(jaeger_ui(self.configured)),
             "LOKI_LISTEN": HOST,
             "LOKI_HTTP_PORT": str(ports.loki),
             "LOKI_GRPC_PORT": str(ports.loki_grpc),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from collector.configure import alertmanager_config
 from collector.native.layout import HOST, Layout
 from collector.native.programs import (
     ALERTMANAGER,
@@ -19,7 +20,6 @@ COLLECTOR_CONFIG = COLLECTOR_FOLDER / "otelcol.yaml"
 JAEGER_CONFIG = COLLECTOR_FOLDER / "jaeger" / "jaeger.yaml"
 LOKI_CONFIG = COLLECTOR_FOLDER / "loki" / "loki.yaml"
 PROMETHEUS_CONFIG = COLLECTOR_FOLDER / "prometheus" / "prometheus.yaml"
-ALERTMANAGER_CONFIG = COLLECTOR_FOLDER / "alertmanager" / "alertmanager.yaml"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def services(layout: Layout, binaries: Callable[[Program], Path]) -> dict[str, S
             "alertmanager",
             (
                 str(binaries(ALERTMANAGER) / "alertmanager"),
-                f"--config.file={ALERTMANAGER_CONFIG}",
+                f"--config.file={alertmanager_config(layout.configured)}",
                 f"--storage.path={data / 'alertmanager'}",
                 f"--web.listen-address={HOST}:{ports.alertmanager}",
                 # Without neighbours: no gossip port.

@@ -10,6 +10,7 @@ from typing import Self
 
 import httpx
 
+from collector.configure import write as configure
 from collector.native.build import ensure
 from collector.native.errors import NativeError, tail
 from collector.native.layout import Layout
@@ -90,6 +91,10 @@ class Stack:
                 f"Something else listens on {', '.join(taken)} of 127.0.0.1: stop it, or use "
                 "free ports (--free-ports)."
             )
+        try:
+            configure(self.layout.configured, os.environ)
+        except ValueError as error:
+            raise NativeError(str(error)) from error
         if not self.keep:
             self._start_guard()
         try:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from collector.configure import alertmanager_config, jaeger_ui
 from collector.native.build import ensure
-from collector.native.programs import COMPOSE, MANIFEST, MODULES
+from collector.native.programs import COLLECTOR, COMPOSE, MANIFEST, MODULES
 from otel_dify.settings import SETTINGS, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +141,25 @@ def test_files_that_are_mounted_and_named_in_commands_exist(
                 if found:
                     assert (source / inside).is_file()
                     checked += 1
-    assert checked == 9
+    assert checked == 8
+
+
+@pytest.mark.parametrize("drop_in", ["", "/etc/otelcol/drop-ins/log-files.yaml"])
+def test_the_collector_accepts_its_files_and_one_of_the_operators(drop_in: str) -> None:
+    answer = compose(
+        "config", "--format", "json", DIFY_OTEL_HOME=str(ROOT), OTELCOL_DROP_IN=drop_in
+    )
+    words = json.loads(answer.stdout)["services"]["otel-collector"]["command"]
+    assert any(word.endswith(drop_in or "yaml:") for word in words)
+    inside = [word.replace("/etc/otelcol", str(ROOT / "collector")) for word in words]
+    accepted = subprocess.run(
+        [ensure(COLLECTOR) / "otelcol", "validate", *inside],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OTELCOL_HOST_ROOT": "/"},
+    )
+    assert accepted.returncode == 0, accepted.stderr
 
 
 def test_backends_have_health_checks(services: dict[str, dict[str, Any]]) -> None:
@@ -230,6 +249,55 @@ def test_dify_starts_without_telemetry_where_the_package_is_missing(
     assert "given argument" in said
     assert "otel_dify is not installed: Dify starts without telemetry" in said
     assert "opentelemetry" not in said.partition("started")[2]
+
+
+def configured(service: dict[str, Any], folder: Path, **environ: str) -> str:
+    """Run what writes the configurations; returns its output."""
+    words = {"/configured": str(folder), "chown -R 65534:65534": "ls"}
+    given = {**service["environment"], **environ, "PYTHONPATH": str(ROOT)}
+    # It empties the environment where it is to ignore the settings.
+    return run_bash(service, {**words, "env -i": f"env -i PYTHONPATH={ROOT}"}, **given)
+
+
+def test_alertmanager_and_jaeger_get_what_the_variables_say(
+    services: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    configured(
+        services["otel-configure"],
+        tmp_path,
+        ALERT_SLACK_URL="https://slack.example.com/hook",
+        CONSOLE_WEB_URL="https://dify.example.com",
+    )
+    assert "https://slack.example.com/hook" in alertmanager_config(tmp_path).read_text()
+    assert "https://dify.example.com/app/" in jaeger_ui(tmp_path).read_text()
+    read = {"alertmanager": alertmanager_config, "jaeger": jaeger_ui}
+    for name, where in read.items():
+        inside = str(where(Path("/configured")))
+        assert inside in f"{services[name]['command']} {services[name].get('environment')}"
+        assert "otel-configure" in services[name]["depends_on"]
+
+
+def test_half_a_channel_is_told_and_everything_starts_without(
+    services: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    said = configured(services["otel-configure"], tmp_path, ALERT_MAIL_TO="a@example.com")
+    assert "Mail needs all of ALERT_MAIL_TO, ALERT_MAIL_FROM, ALERT_SMTP_HOST" in said
+    assert "Nobody is told of alerts until this is mended" in said
+    assert "a@example.com" not in alertmanager_config(tmp_path).read_text()
+
+
+def test_every_variable_of_the_configurations_can_be_set(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    read = {
+        name
+        for path in (ROOT / "collector").glob("**/*.py")
+        for name in re.findall(
+            r'"((?:ALERT_|CONSOLE_)[A-Z_]+|[A-Z]+_PUBLIC_URL)"', path.read_text()
+        )
+    }
+    given = services["otel-configure"]["environment"].keys()
+    assert read == given - {"PYTHONDONTWRITEBYTECODE"}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import yaml
 from collector.native.build import ensure
 from collector.native.layout import Layout
 from collector.native.programs import (
-    ALERTMANAGER,
     COLLECTOR,
     COLLECTOR_FOLDER,
     JAEGER,
@@ -21,7 +20,6 @@ from collector.native.programs import (
     PROMETHEUS,
 )
 from collector.native.services import (
-    ALERTMANAGER_CONFIG,
     COLLECTOR_CONFIG,
     JAEGER_CONFIG,
     LOKI_CONFIG,
@@ -151,11 +149,6 @@ def test_prometheus_accepts_its_rules() -> None:
     for rules in sorted((PROMETHEUS_CONFIG.parent / "rules").glob("*.yaml")):
         answer = run(ensure(PROMETHEUS) / "promtool", "check", "rules", rules)
         assert answer.returncode == 0, answer.stderr
-
-
-def test_alertmanager_accepts_its_file() -> None:
-    answer = run(ensure(ALERTMANAGER) / "amtool", "check-config", ALERTMANAGER_CONFIG)
-    assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.parametrize("config", CONFIGS_WITH_VARIABLES, ids=lambda path: path.name)

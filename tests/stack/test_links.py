@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from collector.addresses import addresses
+from collector.configure import write
+from collector.jaeger.links import ui
 from collector.native.build import ensure
 from collector.native.layout import Layout
 from collector.native.programs import COLLECTOR_FOLDER, JAEGER
@@ -18,14 +21,16 @@ from otel_dify.operations.attributes import all_attributes
 from tests.stack.test_configs import run
 
 GRAFANA = COLLECTOR_FOLDER / "grafana"
-UI = COLLECTOR_FOLDER / "jaeger" / "ui.json"
+PATTERNS = ui(addresses({"CONSOLE_WEB_URL": "https://dify.example.com/"}))["linkPatterns"]
 KEYS = {attribute.key for attribute in all_attributes()}
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Mapping[str, str]:
     """A native run's, with the links."""
-    return {**Layout(tmp_path).environment(), "JAEGER_UI_CONFIG": str(UI)}
+    layout = Layout(tmp_path)
+    write(layout.configured, {})
+    return layout.environment()
 
 
 def test_jaeger_accepts_the_links(environment: Mapping[str, str]) -> None:
@@ -36,9 +41,14 @@ def test_jaeger_accepts_the_links(environment: Mapping[str, str]) -> None:
 
 
 def test_jaegers_links_are_on_attributes_that_exist() -> None:
-    for pattern in json.loads(UI.read_text())["linkPatterns"]:
+    for pattern in PATTERNS:
         keys = set(re.findall(r"#\{([^}]+)\}", pattern["url"])) | {pattern.get("key", "traceID")}
         assert keys <= KEYS | {"traceID"}, pattern
+
+
+def test_a_run_leads_to_difys_console_where_that_is() -> None:
+    leads = [one["url"] for one in PATTERNS if one.get("key") == "dify.workflow.run_id"]
+    assert "https://dify.example.com/app/#{dify.app_id}/logs" in leads
 
 
 def test_grafanas_links_lead_to_data_sources_and_dashboards_that_exist() -> None:
@@ -57,5 +67,5 @@ def test_grafanas_links_lead_to_data_sources_and_dashboards_that_exist() -> None
         for field in source["jsonData"].get("derivedFields", [])
     }
     assert fields <= {key.replace(".", "_") for key in KEYS} | {"trace_id"}
-    for uid in re.findall(r"/d/([\w-]+)", str(sources) + UI.read_text()):
+    for uid in re.findall(r"/d/([\w-]+)", f"{sources}{PATTERNS}"):
         assert (GRAFANA / "dashboards" / f"{uid}.json").exists()

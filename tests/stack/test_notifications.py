@@ -20,7 +20,8 @@ import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from collector.alertmanager.configure import configuration, write
+from collector.alertmanager.channels import configuration
+from collector.configure import alertmanager_config, write
 from collector.native.build import ensure
 from collector.native.layout import HOST, Ports
 from collector.native.programs import ALERTMANAGER, COLLECTOR_FOLDER
@@ -140,7 +141,7 @@ def environment(url: str, smtp: int) -> dict[str, str]:
         "ALERT_SMTP_HOST": f"{HOST}:{smtp}",
         "ALERT_SMTP_TLS": "false",
         "ALERT_GROUP_WAIT": "1s",
-        "GRAFANA_PUBLIC_URL": "https://grafana.example.com",
+        "GRAFANA_PUBLIC_URL": "https://grafana.example.com/",
     }
 
 
@@ -148,8 +149,8 @@ def environment(url: str, smtp: int) -> dict[str, str]:
 def told(tmp_path: Path) -> Iterator[tuple[Inbox, str]]:
     """The inbox, and Alertmanager with every channel leading to it."""
     with received() as (inbox, url, smtp):
-        config = write(tmp_path / "etc", environment(url, smtp))
-        with alertmanager(config, tmp_path) as running:
+        write(tmp_path / "configured", environment(url, smtp))
+        with alertmanager(alertmanager_config(tmp_path / "configured"), tmp_path) as running:
             yield inbox, running
 
 
@@ -206,7 +207,8 @@ def test_a_warning_goes_to_chats_and_mail_and_an_info_to_mail(told: tuple[Inbox,
 
 
 def test_without_variables_nobody_is_told(tmp_path: Path) -> None:
-    path = write(tmp_path, {})
+    write(tmp_path, {})
+    path = alertmanager_config(tmp_path)
     answer = subprocess.run(
         [str(ensure(ALERTMANAGER) / "amtool"), "check-config", str(path)],
         capture_output=True,

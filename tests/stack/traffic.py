@@ -77,13 +77,15 @@ def model_call(error: Exception | None = None) -> None:
 
 def run(status: str) -> None:
     """Run a workflow of three nodes: retrieval, tool, model."""
-    named = {a.TENANT_ID: TENANT, a.APP_ID: APP, a.APP_NAME: "support"}
+    named = {a.TENANT_ID: TENANT, a.APP_ID: APP, a.APP_NAME: "support", a.USER_ID: "user-1"}
     operation = lasting(
         k.RUN, 1.2, {**named, a.WORKFLOW_ID: WORKFLOW, a.RUN_ID: f"run-{time.time_ns()}"}
     )
     with operation.active():
         for node_type in ("knowledge-retrieval", "tool", "llm"):
-            node = lasting(k.NODE, 0.6, {a.NODE_TYPE: node_type, a.NODE_TITLE: node_type})
+            described = {a.NODE_TYPE: node_type, a.NODE_TITLE: node_type, a.NODE_ID: node_type}
+            node = lasting(k.NODE, 0.6, described)
+            operation.add(a.NODE_COUNT, 1)
             with node.active():
                 if node_type == "llm":
                     model_call()
@@ -122,7 +124,15 @@ def retrieve() -> None:
 
 def request(status: int) -> None:
     """Answer a request."""
-    known = {a.HTTP_METHOD: "POST", a.HTTP_STATUS: status, a.URL_PATH: CHAT_ROUTE}
+    known = {
+        a.HTTP_METHOD: "POST",
+        a.HTTP_STATUS: status,
+        a.URL_PATH: CHAT_ROUTE,
+        a.REQUEST_ID: f"request-{time.time_ns()}",
+        a.CLIENT_ADDRESS: "192.0.2.7",
+        a.USER_AGENT: "tests/1.0",
+        a.HTTP_REQUEST_SIZE: 312,
+    }
     if status != 404:
         known[a.HTTP_ROUTE] = CHAT_ROUTE
     operation = lasting(k.REQUEST, 0.8, known)
@@ -134,6 +144,7 @@ def request(status: int) -> None:
         if status >= 500:
             done(k.QUERY, 0.01, query, ConnectionError("the database has gone away"))
     if status >= 500:
+        operation.set(a.ERROR_ID, f"error-{time.time_ns()}")
         operation.fail(ConnectionError("the database has gone away"))
     operation.end()
 

@@ -1,22 +1,13 @@
-"""Writes Alertmanager's configuration from environment variables, which it cannot read itself.
+"""Alertmanager's configuration, made from environment variables: who is told what, and when.
 
-    python collector/alertmanager/configure.py <folder>
-
-writes `alertmanager.yaml` and `links.tmpl` there; `dify.tmpl` must lie beside them. Secrets are in
-the file, so it is readable by its owner only. A channel without its variable is left out; without
-any, alerts are shown in Alertmanager and nobody is told.
+A channel without its variable is left out; without any, alerts are shown in Alertmanager and
+nobody is told.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 # Variable: which list of a receiver it makes, and the key that its value is.
 CHATS = {
@@ -30,11 +21,6 @@ CHATS = {
 }
 PAGER = "ALERT_PAGERDUTY_KEY"
 MAIL = ("ALERT_MAIL_TO", "ALERT_MAIL_FROM", "ALERT_SMTP_HOST")
-LINKS = {
-    "dify.grafana": ("GRAFANA_PUBLIC_URL", "http://localhost:3000"),
-    "dify.jaeger": ("JAEGER_PUBLIC_URL", "http://localhost:16686"),
-    "dify.docs": ("DOCS_PUBLIC_URL", "."),
-}
 _TEXT = {"title": '{{ template "dify.title" . }}', "text": '{{ template "dify.text" . }}'}
 
 # Cause to what it explains: the symptoms are silent while the cause is known.
@@ -149,39 +135,3 @@ def configuration(environ: Mapping[str, str]) -> dict[str, Any]:
             {"name": "info", **by_mail},
         ],
     }
-
-
-def links(environ: Mapping[str, str]) -> str:
-    """Make the addresses before the paths in annotations, as a template."""
-    return "".join(
-        f'{{{{ define "{name}" }}}}{environ.get(variable) or default}{{{{ end }}}}\n'
-        for name, (variable, default) in LINKS.items()
-    )
-
-
-def write(folder: Path, environ: Mapping[str, str]) -> Path:
-    """Write all that Alertmanager needs into a folder.
-
-    Returns:
-        The configuration file.
-
-    Raises:
-        ValueError: a channel is set up in part.
-    """
-    text = yaml.safe_dump(configuration(environ), sort_keys=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    template = Path(__file__).parent / "dify.tmpl"
-    if template.parent != folder.resolve():
-        shutil.copyfile(template, folder / template.name)
-    (folder / "links.tmpl").write_text(links(environ))
-    path = folder / "alertmanager.yaml"
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return path
-
-
-if __name__ == "__main__":
-    try:
-        print(write(Path(sys.argv[1]), os.environ))
-    except (ValueError, IndexError) as error:
-        sys.exit(f"{error}\nusage: configure.py <folder>")

@@ -1,0 +1,1 @@
+"""Jaeger: its configuration, and the links that its pages show."""
