@@ -94,6 +94,9 @@ FEEDBACKS = Instrument("dify.feedback.total", "counter", "{feedback}", "Feedback
 ANNOTATION_HITS = Instrument(
     "dify.annotation.hits.total", "counter", "{hit}", "Answers given by annotations"
 )
+CONVERSATIONS = Instrument(
+    "dify.conversations.total", "counter", "{conversation}", "Conversations begun"
+)
 APPS_CREATED = Instrument("dify.app.created.total", "counter", "{app}", "Apps created")
 APPS_UPDATED = Instrument("dify.app.updated.total", "counter", "{app}", "Apps changed")
 APPS_DELETED = Instrument("dify.app.deleted.total", "counter", "{app}", "Apps deleted")
@@ -233,6 +236,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     RETRIEVALS,
     FEEDBACKS,
     ANNOTATION_HITS,
+    CONVERSATIONS,
     APPS_CREATED,
     APPS_UPDATED,
     APPS_DELETED,

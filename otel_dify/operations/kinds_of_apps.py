@@ -167,6 +167,12 @@ DATASET_DELETED = _happening(
     r.DATASET_WAS_DELETED,
     attributes=(a.DATASET_ID,),
 )
+CONVERSATION_CREATED = _happening(
+    "conversation created",
+    "A conversation begins: of a chat, agent, completion or chatflow app, or in the editor.",
+    "dify.conversation.created",
+    r.CONVERSATION_WAS_CREATED,
+)
 FEEDBACK = _happening(
     "feedback",
     "Somebody judges an answer.",
@@ -260,6 +266,7 @@ OF_APPS: tuple[Kind, ...] = (
     APP_DELETED,
     DATASET_CREATED,
     DATASET_DELETED,
+    CONVERSATION_CREATED,
     FEEDBACK,
     ANNOTATION_HIT,
     INDEXING,

@@ -1,4 +1,4 @@
-"""What becomes of apps, data sets, answers and annotations."""
+"""What becomes of apps, data sets, conversations, answers and annotations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from otel_dify.operations.kinds_of_apps import (
     APP_CREATED,
     APP_DELETED,
     APP_UPDATED,
+    CONVERSATION_CREATED,
     DATASET_CREATED,
     DATASET_DELETED,
     FEEDBACK,
 )
 from otel_dify.operations.operation import Operation, start
+from otel_dify.sources import known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 
 _APPS = "events.app_event"
 _DATASETS = "events.dataset_event"
+_ROWS = "models.model"
 _MESSAGES = "services.message_service"
 _ANNOTATIONS = "services.annotation_service"
 _DATASET_SERVICE = "services.dataset_service"
-WATCHES = (_APPS, _DATASETS, _MESSAGES, _ANNOTATIONS, _DATASET_SERVICE)
+WATCHES = (_APPS, _DATASETS, _ROWS, _MESSAGES, _ANNOTATIONS, _DATASET_SERVICE)
 
 _SIGNALS: dict[str, dict[str, Kind]] = {
     _APPS: {
@@ -44,6 +47,11 @@ def attach(module: ModuleType) -> None:
     if name in _SIGNALS:
         for signal, kind in _SIGNALS[name].items():
             _connect(module, signal, kind)
+    elif name == _ROWS:
+        # Imported by Dify, long since.
+        from sqlalchemy import event
+
+        event.listen(module.Conversation, "after_insert", _conversation_created)
     elif name == _MESSAGES:
         attach_calls(module, Call("MessageService.create_feedback", FEEDBACK, _feedback))
     elif name == _ANNOTATIONS:
@@ -81,6 +89,21 @@ def _receiver(kind: Kind) -> Callable[..., None]:
         ).end()
 
     return receive
+
+
+@never_raises("otel_dify.sources.dify_lifecycle conversation")
+def _conversation_created(_mapper: Any, _connection: Any, row: Any) -> None:
+    """Take note of a row of ``conversations``, whichever part of Dify inserts it."""
+    start(
+        CONVERSATION_CREATED,
+        {
+            a.TENANT_ID: known_apps.app_of(row.app_id).tenant,
+            a.APP_ID: row.app_id,
+            a.APP_MODE: plain(row.mode),
+            a.INVOKE_FROM: plain(row.invoke_from),
+            a.CONVERSATION_ID: row.id,
+        },
+    ).end()
 
 
 def _feedback(given: Arguments) -> Mapping[a.Attribute, object]:

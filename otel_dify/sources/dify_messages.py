@@ -19,7 +19,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds_of_apps import AGENT, MESSAGE
 from otel_dify.operations.operation import Operation, current
-from otel_dify.sources import app_names, dify_activity
+from otel_dify.sources import dify_activity, known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.carry import in_context
 
@@ -77,8 +77,7 @@ def attach(module: ModuleType) -> None:
 def _on_generate(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs: Any) -> Any:
     """Learn the name of the app that something is generated for."""
     with guarded("otel_dify.sources.dify_messages generate"):
-        app = kwargs.get("app_model") or args[0]
-        app_names.learn(app.id, app.name, app.mode)
+        known_apps.learn(kwargs.get("app_model") or args[0])
     return wrapped(*args, **kwargs)
 
 
@@ -98,7 +97,7 @@ def _describe(given: Arguments) -> Mapping[a.Attribute, object]:
     return {
         a.TENANT_ID: config.tenant_id,
         a.APP_ID: config.app_id,
-        a.APP_NAME: app_names.name_of(config.app_id),
+        a.APP_NAME: known_apps.app_of(config.app_id).name,
         a.APP_MODE: plain(config.app_mode),
         a.INVOKE_FROM: plain(entity.invoke_from),
         a.USER_ID: entity.user_id,

@@ -13,23 +13,35 @@ from otel_dify.guard import failed, guarded, say_once
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import DRAFT_NODE, RUN
 from otel_dify.operations.operation import current
+from otel_dify.sources import known_apps
 from otel_dify.sources.graphon_nodes import owner_of
 from otel_dify.sources.graphon_run import RunObserver
 from otel_dify.sources.streams import observed
 
-WATCHES = ("core.workflow.workflow_entry",)
+_ENTRY = "core.workflow.workflow_entry"
+_SERVICE = "services.workflow_service"
+WATCHES = (_ENTRY, _SERVICE)
 _STEP = "WorkflowEntry._traced_node_run"
 
 
 def attach(module: ModuleType) -> None:
     """Attach to where the editor's node is run."""
-    if hasattr(module.WorkflowEntry, "_traced_node_run"):
+    if module.__name__ == _SERVICE:
+        wrap_function_wrapper(module, "WorkflowService.run_draft_workflow_node", _on_service)
+    elif hasattr(module.WorkflowEntry, "_traced_node_run"):
         wrap_function_wrapper(module, _STEP, _on_step)
     else:
         say_once(
             f"{module.__name__}.{_STEP} is not there in this version of Dify: nodes that are tried "
             "out in the editor are not seen"
         )
+
+
+def _on_service(wrapped: Callable[..., Any], _service: Any, args: Any, kwargs: Any) -> Any:
+    """Learn the app whose node is tried out."""
+    with guarded("otel_dify.sources.dify_steps service"):
+        known_apps.learn(kwargs.get("app_model") or args[0])
+    return wrapped(*args, **kwargs)
 
 
 def _on_step(wrapped: Callable[..., Any], _entry: Any, args: Any, kwargs: Any) -> Any:

@@ -25,7 +25,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds import NODE, RUN
 from otel_dify.operations.operation import Operation, current, start
-from otel_dify.sources import app_names
+from otel_dify.sources import known_apps
 from otel_dify.sources.graphon_nodes import (
     Failures,
     NodeExecution,
@@ -266,8 +266,8 @@ def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Att
         a.RUN_ID: system("workflow_run_id"),
         a.TENANT_ID: dify.get("tenant_id"),
         a.APP_ID: app or system("app_id"),
-        a.APP_NAME: dify.get("app_name") or app_names.name_of(app),
-        a.APP_MODE: app_names.mode_of(app),
+        a.APP_NAME: dify.get("app_name") or known_apps.app_of(app).name,
+        a.APP_MODE: known_apps.app_of(app).mode,
         a.USER_ID: dify.get("user_id") or system("user_id"),
         a.INVOKE_FROM: str(getattr(invoked, "value", invoked or "")),
         a.CONVERSATION_ID: system("conversation_id"),

@@ -44,6 +44,10 @@ SELECT a.mode, CASE m.status WHEN 'normal' THEN 'succeeded' WHEN 'error' THEN 'f
 FROM messages m JOIN apps a ON a.id = m.app_id
 WHERE m.created_at >= %(since)s GROUP BY 1, 2
 """
+# Dify deletes conversations when their app is deleted, which no scenario does.
+CONVERSATIONS = """
+SELECT app_id::text, mode, count(*) FROM conversations WHERE created_at >= %(since)s GROUP BY 1, 2
+"""
 OPEN_RUNS = "SELECT count(*) FROM workflow_runs WHERE status = 'running'"
 
 
@@ -142,17 +146,21 @@ class Rig:
             yield json.loads(line)
 
     def load(self, rounds: int, concurrency: int) -> int:
-        """Run every scenario ``rounds`` times; returns the number of calls."""
+        """Run every scenario ``rounds`` times, of chats a second message too; counts the calls."""
         state = self.drive.load()
         calls = [scenario for _ in range(rounds) for scenario in self.drive.SCEN]
 
-        def one(scenario: tuple[str, int, str]) -> None:
+        def one(scenario: tuple[str, int, str]) -> int:
             app, stream, query = scenario
-            self.drive.call(state, app, bool(stream), query)
+            answer = self.drive.call(state, app, bool(stream), query)
+            conversation = answer.get("conv")
+            if not conversation or state["apps"][app]["mode"] == "completion":
+                return 1
+            self.drive.call(state, app, bool(stream), query, conversation_id=conversation)
+            return 2
 
         with ThreadPoolExecutor(concurrency) as executor:
-            list(executor.map(one, calls))
-        return len(calls)
+            return sum(executor.map(one, calls))
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
@@ -239,6 +247,11 @@ def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
             by_key(rig.ask(MESSAGES, since=since)),
             moved("dify.requests.total", ("mode", "status"), type="message"),
         ),
+        *compare(
+            "conversations",
+            by_key(rig.ask(CONVERSATIONS, since=since)),
+            moved("dify.conversations.total", ("app_id", "mode")),
+        ),
         *compare("model calls", calls, moved(duration, ("gen_ai.operation.name", model), "count")),
         *compare("tokens", tokens, moved(usage, (model, "gen_ai.token.type"), "sum")),
     ]
@@ -261,7 +274,7 @@ def main() -> int:
     rows = table(rig, since, before)
     for row in rows:
         mark = "equal" if row.truth == row.counted else "UNEQUAL"
-        print(f"{row.what:12} {row.key:64} {row.truth:8} {row.counted:8}  {mark}")
+        print(f"{row.what:13} {row.key:64} {row.truth:8} {row.counted:8}  {mark}")
     unequal = sum(row.truth != row.counted for row in rows)
     print(f"{calls} calls, {len(rows)} rows, {unequal} unequal")
     return unequal
