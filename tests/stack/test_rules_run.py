@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import httpx
+import pytest
 
 from collector.native.query import wait_until
 from tests.stack.observed_fixtures import Observed
@@ -28,6 +30,18 @@ def test_every_rule_is_evaluated_without_error(observed: Observed) -> None:
         rule["name"]: rule.get("lastError") for rule in rules(observed) if rule["health"] == "err"
     }
     assert wrong == {}
+
+
+def test_a_container_without_a_limit_has_no_share_of_it(observed: Observed) -> None:
+    """The reference's expression divides by zero for it, and always fires."""
+    as_written = 'container_memory_usage_bytes{pod=~"dify-.*"} / container_spec_memory_limit_bytes'
+    shares = wait_until(lambda: observed.prometheus.query(as_written), what="kubelet's samples")
+    assert any(math.isinf(series.value) for series in shares)
+    [rule] = [rule for rule in rules(observed) if rule["name"] == "DifyHighMemoryUsage"]
+    share, _, _ = rule["query"].rpartition(" > ")
+    [series] = observed.prometheus.query(share)
+    assert series.labels["container"] == "api"
+    assert series.value == pytest.approx(16_257_024 / 178_257_920)
 
 
 def test_the_objectives_and_signals_are_recorded(observed: Observed) -> None:

@@ -208,6 +208,7 @@ def do_round() -> None:
     done(apps.MODERATION, 0.1, {**owner, a.MODERATION_TYPE: "input", a.MODERATION_FLAGGED: False})
     done(apps.FEEDBACK, 0.01, {**owner, a.FEEDBACK_RATING: "dislike"})
     done(apps.ANNOTATION_HIT, 0.01, owner)
+    done(apps.CONVERSATION_CREATED, 0.001, owner)
     indexing = {a.TENANT_ID: TENANT, a.DATASET_ID: "dataset-1", a.INDEXING_PHASE: "split"}
     done(apps.INDEXING, 2.0, indexing)
     done(apps.STORAGE, 0.01, {a.STORAGE_OPERATION: "save", a.STORAGE_TYPE: "S3Storage"})
