@@ -9,19 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# Variable: which list of a receiver it makes, and the key that its value is.
-CHATS = {
-    "ALERT_SLACK_URL": ("slack_configs", "api_url"),
-    "ALERT_WEBHOOK_URL": ("webhook_configs", "url"),
-    # Alertmanager has no format for these: the address of a relay, such as
-    # prometheus-webhook-dingtalk or PrometheusAlert, which takes its webhook.
-    "ALERT_DINGTALK_URL": ("webhook_configs", "url"),
-    "ALERT_FEISHU_URL": ("webhook_configs", "url"),
-    "ALERT_WECOM_URL": ("webhook_configs", "url"),
+_TITLE = '{{ template "dify.title" . }}'
+_TEXT = '{{ template "dify.text" . }}'
+# Alertmanager reads what it has filled in as YAML and sends a mapping where it finds one ("CRITICAL:
+# it is down"). No YAML begins like this, so it stays text. DingTalk's keyword can be Dify.
+_MESSAGE = f"[Dify] {_TITLE}\n\n{_TEXT}"
+# Bots of chats that Alertmanager has no receiver for: its webhook (0.32 and later) posts what they
+# take. Formats: DingTalk "custom robot, message types", Feishu "custom bot usage guide",
+# WeCom "group robot, message types"; of WeCom's 4096 bytes an alert takes some 600.
+BOTS: dict[str, dict[str, Any]] = {
+    "ALERT_DINGTALK_URL": {"payload": {"msgtype": "text", "text": {"content": _MESSAGE}}},
+    "ALERT_FEISHU_URL": {"payload": {"msg_type": "text", "content": {"text": _MESSAGE}}},
+    "ALERT_WECOM_URL": {
+        "max_alerts": 6,
+        "payload": {"msgtype": "markdown", "markdown": {"content": _MESSAGE}},
+    },
+    # Whatever takes Alertmanager's own format.
+    "ALERT_WEBHOOK_URL": {},
 }
+SLACK = "ALERT_SLACK_URL"
 PAGER = "ALERT_PAGERDUTY_KEY"
 MAIL = ("ALERT_MAIL_TO", "ALERT_MAIL_FROM", "ALERT_SMTP_HOST")
-_TEXT = {"title": '{{ template "dify.title" . }}', "text": '{{ template "dify.text" . }}'}
 
 # Cause to what it explains: the symptoms are silent while the cause is known.
 INHIBITIONS = {
@@ -42,12 +50,16 @@ INHIBITIONS = {
 def chats(environ: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     """Make the parts of a receiver that write to chats, of those that are asked for."""
     made: dict[str, list[dict[str, Any]]] = {}
-    for variable, (kind, key) in CHATS.items():
-        if environ.get(variable):
-            text = _TEXT if kind == "slack_configs" else {}
-            made.setdefault(kind, []).append(
-                {key: environ[variable], "send_resolved": True, **text}
-            )
+    if environ.get(SLACK):
+        slack = {"api_url": environ[SLACK], "title": _TITLE, "text": _TEXT}
+        made["slack_configs"] = [{**slack, "send_resolved": True}]
+    bots = [
+        {"url": environ[variable], "send_resolved": True, **format_}
+        for variable, format_ in BOTS.items()
+        if environ.get(variable)
+    ]
+    if bots:
+        made["webhook_configs"] = bots
     return made
 
 
@@ -69,8 +81,8 @@ def mail(environ: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
         "smarthost": host,
         "send_resolved": True,
         "require_tls": environ.get("ALERT_SMTP_TLS", "true").lower() != "false",
-        "headers": {"Subject": _TEXT["title"]},
-        "text": _TEXT["text"],
+        "headers": {"Subject": _TITLE},
+        "text": _TEXT,
         "html": "",
     }
     if environ.get("ALERT_SMTP_USER"):
@@ -90,7 +102,7 @@ def configuration(environ: Mapping[str, str]) -> dict[str, Any]:
     to_chats, by_mail = chats(environ), mail(environ)
     pager: dict[str, Any] = {}
     if environ.get(PAGER):
-        config = {"routing_key": environ[PAGER], "description": _TEXT["title"]}
+        config = {"routing_key": environ[PAGER], "description": _TITLE}
         if environ.get("ALERT_PAGERDUTY_URL"):
             config["url"] = environ["ALERT_PAGERDUTY_URL"]
         pager = {"pagerduty_configs": [config]}

@@ -61,11 +61,34 @@ def _build(program: Program, go: Path, target: Path, log: Path, report: Report) 
             _check_locked()
             source = Path(scratch)
             _generate(ensure(BUILDER, target.parent, report) / "builder", source, log)
-            for name in ("go.mod", "go.sum"):
-                shutil.copy(program.module / name, source / name)
+            _copy_locked(program, source)
+        elif program.pages is not None:
+            source = Path(scratch)
+            _copy_locked(program, source)
+            _add_page(go, source, *program.pages, log)
         for binary, package in program.binaries.items():
             command = [str(go), "build", *BUILD_FLAGS, f"-tags={program.tags}"]
             _run([*_NICE, *command, "-o", str(target / binary), package], source, log)
+
+
+def _copy_locked(program: Program, target: Path) -> None:
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(program.module / name, target / name)
+
+
+def _add_page(go: Path, source: Path, module: str, page: str, log: Path) -> None:
+    """Let the module in `source` use a copy of another one that has an empty file for a page."""
+    _run([str(go), "mod", "download", module], source, log)
+    command = [str(go), "list", "-m", "-f", "{{.Dir}}", module]
+    found = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+    copy = source / "with-page"
+    # The module cache is read-only, and so would be a copy with its modes.
+    shutil.copytree(found.stdout.strip(), copy, copy_function=shutil.copyfile)
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
+    (copy / page).parent.mkdir(parents=True, exist_ok=True)
+    (copy / page).touch()
+    _run([str(go), "mod", "edit", f"-replace={module}=./{copy.name}"], source, log)
 
 
 # Builds use every core for minutes, on machines that have something else to do.

@@ -19,13 +19,15 @@ class Program:
     """One Go module under `modules/` and the binaries that are built from it.
 
     `binaries` maps the file to write to the package it is built from; `inputs` are further
-    files that decide what comes out.
+    files that decide what comes out. `pages` names a module that embeds web pages which are not
+    in it (releases add them) and the file that its build misses: an empty one takes its place.
     """
 
     name: str
     binaries: Mapping[str, str]
     tags: str = ""
     inputs: tuple[Path, ...] = field(default=())
+    pages: tuple[str, str] | None = None
 
     @property
     def module(self) -> Path:
@@ -37,6 +39,7 @@ class Program:
         """Changes whenever what is built would: 12 hexadecimal digits."""
         digest = hashlib.sha256()
         recipe = [self.name, *map(str, self.binaries.items()), self.tags, *BUILD_FLAGS]
+        recipe += self.pages or ()
         digest.update("\n".join([*recipe, platform.system(), platform.machine()]).encode())
         for path in (self.module / "go.mod", self.module / "go.sum", *self.inputs):
             digest.update(path.read_bytes())
@@ -63,8 +66,11 @@ PROMETHEUS = _program(
     tags="remove_all_sd",
 )
 LOKI = _program("loki", "github.com/grafana/loki/v3/cmd", "loki")
-ALERTMANAGER = _program(
-    "alertmanager", "github.com/prometheus/alertmanager/cmd", "alertmanager", "amtool"
+_ALERTMANAGER = "github.com/prometheus/alertmanager"
+ALERTMANAGER = Program(
+    "alertmanager",
+    {name: f"{_ALERTMANAGER}/cmd/{name}" for name in ("alertmanager", "amtool")},
+    pages=(_ALERTMANAGER, "ui/app/dist/index.html"),
 )
 # Only checks docker-compose files (`docker-compose config`), which needs no Docker engine.
 COMPOSE = Program("compose", {"docker-compose": "github.com/docker/compose/v2/cmd"})

@@ -166,6 +166,16 @@ def test_a_critical_alert_reaches_every_channel_once_and_says_what_to_do(
     assert all("Dify is down, its API does not answer" in body for body in bodies)
     (mail,) = inbox.mails
     assert mail.startswith("CRITICAL: Dify is down, its API does not answer\n")
+    said = dict(inbox.posted)
+    for text in (
+        said["/dingtalk"]["text"]["content"],
+        said["/feishu"]["content"]["text"],
+        said["/wecom"]["markdown"]["content"],
+    ):
+        assert text.startswith("[Dify] CRITICAL: Dify is down, its API does not answer\n")
+        assert "What to do: ./docs/runbooks.md#difyapidown\n" in text
+    kinds = [said["/dingtalk"]["msgtype"], said["/feishu"]["msg_type"], said["/wecom"]["msgtype"]]
+    assert kinds == ["text", "text", "markdown"]
     for link in (
         "docs/runbooks.md#difyapidown",
         "https://grafana.example.com/d/dify-overview",
