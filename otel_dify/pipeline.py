@@ -37,6 +37,7 @@ from otel_dify.guard import failed, failures
 from otel_dify.operations.instruments import HOOK_FAILURES, ITEMS_LOST
 from otel_dify.operations.operation import Recorder, record_with
 from otel_dify.processors.content import ContentGate
+from otel_dify.processors.redactor import Redactor
 from otel_dify.signals import gauges
 from otel_dify.signals.events import EventRecorder
 from otel_dify.signals.metrics import MetricRecorder, views
@@ -90,8 +91,9 @@ class Pipeline:
                 )
             )
         gate = ContentGate(settings[s.CAPTURE_CONTENT])
-        # Spans first: points and events carry the ids of the span that an operation has got.
+        # Spans before points and events, which carry the ids of the span that an operation has got.
         self.recorders: tuple[Recorder, ...] = (
+            Redactor(),
             SpanRecorder(
                 self.tracer_provider.get_tracer(SCOPE, __version__),
                 gate,

@@ -28,6 +28,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.operations.attributes import Attribute
 from otel_dify.operations.operation import record_with
 from otel_dify.processors.content import ContentGate
+from otel_dify.processors.redactor import Redactor
 from otel_dify.signals.events import EventRecorder
 from otel_dify.signals.metrics import MetricRecorder, views
 from otel_dify.signals.traces import SpanRecorder
@@ -67,6 +68,7 @@ class Recording:
         loggers.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
         gate = ContentGate(content)
         self.recorders = (
+            Redactor(),
             SpanRecorder(tracers.get_tracer("test"), gate, SLOW_QUERY_MS),
             MetricRecorder(meters.get_meter("test"), owner_labels=True),
             EventRecorder(loggers.get_logger("test"), gate),

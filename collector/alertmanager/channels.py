@@ -11,8 +11,9 @@ from typing import Any
 
 _TITLE = '{{ template "dify.title" . }}'
 _TEXT = '{{ template "dify.text" . }}'
-# Alertmanager reads what it has filled in as YAML and sends a mapping where it finds one ("CRITICAL:
-# it is down"). No YAML begins like this, so it stays text. DingTalk's keyword can be Dify.
+# Alertmanager reads what it has filled in as YAML and sends a mapping where it finds one
+# ("CRITICAL: it is down"). No YAML begins like this, so it stays text. DingTalk's keyword can be
+# Dify.
 _MESSAGE = f"[Dify] {_TITLE}\n\n{_TEXT}"
 # Bots of chats that Alertmanager has no receiver for: its webhook (0.32 and later) posts what they
 # take. Formats: DingTalk "custom robot, message types", Feishu "custom bot usage guide",

@@ -51,10 +51,8 @@ class EventRecorder:
             **self._gate.values(operation, "event"),
             a.ELAPSED.key: operation.duration,
         }
-        if operation.failed:
-            attributes[a.ERROR_MESSAGE.key] = mask_text(str(operation.get(a.ERROR_MESSAGE) or ""))
-            if operation.error is not None:
-                attributes[a.STACK_TRACE.key] = mask_text(stack_of(operation.error))
+        if operation.error is not None:
+            attributes[a.STACK_TRACE.key] = mask_text(stack_of(operation.error))
         self._emit(operation, kind.event, sentence(operation), operation.end_ns, attributes)
 
     def _emit(
@@ -72,7 +70,7 @@ class EventRecorder:
             context=operation.context,
             severity_number=severity,
             severity_text=severity.name,
-            body=mask_text(body),
+            body=body,
             attributes={**operation.attributes, **attributes, a.EVENT_NAME.key: name},
             event_name=name,
         )

@@ -132,7 +132,8 @@ def attributes_of(record: logging.LogRecord, context: Context) -> dict[str, Valu
     Names are those of OpenTelemetry's conventions for code, exceptions and threads.
     """
     operation = current(context)
-    attributes: dict[str, Value] = {} if operation is None else operation.inherited()
+    inherited = {} if operation is None else operation.inherited()
+    attributes = {key: _masked(value) for key, value in inherited.items()}
     attributes |= {
         "log.logger": record.name,
         "code.file.path": record.pathname,

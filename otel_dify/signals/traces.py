@@ -10,7 +10,6 @@ from opentelemetry.trace import Status, StatusCode
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import QUERY
 from otel_dify.processors.folding import folds
-from otel_dify.processors.redaction import mask_text
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -50,13 +49,13 @@ class SpanRecorder:
         span = operation.span
         if span.is_recording():
             span.update_name(name_of(operation))
-            span.set_attributes(operation.attributes)
+            # A copy: what lies below may be hoisting its ids from another thread.
+            span.set_attributes(dict(operation.attributes))
             span.set_attributes(self._gate.values(operation, "span"))
             for name, at_ns, attributes in operation.events:
                 span.add_event(name, attributes, at_ns)
             if operation.failed:
-                message = mask_text(str(operation.get(a.ERROR_MESSAGE) or ""))
-                span.set_attribute(a.ERROR_MESSAGE.key, message)
+                message = str(operation.get(a.ERROR_MESSAGE) or "")
                 span.set_status(Status(StatusCode.ERROR, message))
         span.end(operation.end_ns)
 

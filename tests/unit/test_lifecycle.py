@@ -36,7 +36,9 @@ def database() -> Session:
     models = ModuleType("models.model")
     models.Conversation = Conversation  # type: ignore[attr-defined] # a module made here
     dify_lifecycle.attach(models)
-    known_apps.learn(SimpleNamespace(id="app-1", name="helper", mode="chat", tenant_id="tenant-1"))
+    known_apps.learn(
+        SimpleNamespace(id="chat-app", name="helper", mode="chat", tenant_id="tenant-1")
+    )
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     return Session(engine)
@@ -47,14 +49,14 @@ def test_a_conversation_is_counted_once_when_it_begins(
 ) -> None:
     request = start(REQUEST)
     with request.active(), database as session:
-        begun = Conversation(id="c-1", app_id="app-1", mode="chat", invoke_from="service-api")
+        begun = Conversation(id="c-1", app_id="chat-app", mode="chat", invoke_from="service-api")
         session.add(begun)
         session.commit()
         begun.name = "another message changes it"
         session.commit()
     request.end()
 
-    labels = {"app_id": "app-1", "tenant_id": "tenant-1", "mode": "chat"}
+    labels = {"app_id": "chat-app", "tenant_id": "tenant-1", "mode": "chat"}
     assert recorded.points("dify.conversations.total") == {tuple(sorted(labels.items())): 1}
     event = recorded.event("dify.conversation.created")
     assert event.attributes[a.CONVERSATION_ID.key] == "c-1"
