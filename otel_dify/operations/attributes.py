@@ -210,6 +210,9 @@ DOCUMENTS = _define("dify.dataset.documents", "string", "Documents found, JSON",
 
 # Moderation and generation.
 MODERATION_TYPE = _define("dify.moderation.type", "string", "`input` or `output`")
+MODERATION_PROVIDER = _define(
+    "dify.moderation.provider", "string", "`keywords`, `openai_moderation`, `api` or a plugin's"
+)
 MODERATION_FLAGGED = _define("dify.moderation.flagged", "boolean", "Whether it was flagged")
 MODERATION_ACTION = _define("dify.moderation.action", "string", "What was done about it")
 MODERATION_QUERY = _define("dify.moderation.query", "string", "What was checked", content=True)

@@ -19,6 +19,8 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("validation", r"valid|badrequest|valueerror|typeerror|keyerror|^4\d\d$|NotFound"),
     )
 )
+STOPS = frozenset({"GenerateTaskStoppedError"})
+"""Exceptions by which Dify ends what somebody asked it to stop: no failures."""
 LIMIT = 16_384
 """Characters kept of a stack trace."""
 

@@ -107,9 +107,10 @@ MODERATION = Kind(
     doc="A check of what a user asked or a model answered.",
     span_name="moderation {dify.moderation.type}",
     span_kind=SpanKind.INTERNAL,
-    below=("message", "run"),
+    below=("message", "request", "task"),
     attributes=(
         a.MODERATION_TYPE,
+        a.MODERATION_PROVIDER,
         a.MODERATION_FLAGGED,
         a.MODERATION_ACTION,
         a.MODERATION_QUERY,

@@ -20,7 +20,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.attributes import Attribute
-from otel_dify.operations.errors import category_of, fingerprint_of
+from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
 from otel_dify.operations.kind import Kind
 
 type Scalar = str | bool | int | float
@@ -168,10 +168,17 @@ class Operation:
                 self.attributes[attribute.key] = total + amount
 
     def fail(self, error: BaseException | str, error_type: str = "") -> None:
-        """Mark the operation as failed. The first failure is the cause and stays."""
+        """Mark the operation as failed. The first failure is the cause and stays.
+
+        What ends by one of ``STOPS`` has been stopped instead.
+        """
         if a.ERROR_TYPE.key in self.attributes:
             return
         kind = error_type or (type(error).__name__ if isinstance(error, BaseException) else "error")
+        if kind in STOPS:
+            if self.kind.status is not None:
+                self.set(self.kind.status, "stopped")
+            return
         raised = error if isinstance(error, BaseException) else None
         self.set(a.ERROR_TYPE, kind)
         self.set(a.ERROR_MESSAGE, str(error))

@@ -9,12 +9,13 @@ from typing import Any
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds_of_apps import GENERATION, MODERATION
 from otel_dify.operations.operation import Operation
-from otel_dify.sources.calls import Arguments, Call, attach_calls
+from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 
 _GENERATOR = "core.llm_generator.llm_generator"
-_INPUT = "core.moderation.input_moderation"
-_OUTPUT = "core.moderation.output_moderation"
-WATCHES = (_GENERATOR, _INPUT, _OUTPUT)
+# Where a check is made, if the app asks for one: its callers are called for every message.
+_MODERATION = "core.moderation.factory"
+_FACTORY = "ModerationFactory.moderation_for"
+WATCHES = (_GENERATOR, _MODERATION)
 
 # Function to its operation type, as Dify Enterprise's data dictionary has it where it does.
 _FUNCTIONS = {
@@ -39,10 +40,14 @@ def attach(module: ModuleType) -> None:
                 for name, kind in _FUNCTIONS.items()
             ),
         )
-    elif module.__name__ == _INPUT:
-        attach_calls(module, Call("InputModeration.check", MODERATION, _input, _checked))
     else:
-        attach_calls(module, Call("OutputModeration.moderation", MODERATION, _output, _moderated))
+        attach_calls(
+            module,
+            *(
+                Call(f"{_FACTORY}_{kind}s", MODERATION, _moderation(kind), _moderated)
+                for kind in ("input", "output")
+            ),
+        )
 
 
 def _generation(kind: str) -> Callable[[Arguments], Mapping[a.Attribute, object]]:
@@ -66,31 +71,23 @@ def _generated(operation: Operation, result: Any, _given: Arguments) -> None:
         operation.fail(str(error), "GenerationError")
 
 
-def _input(given: Arguments) -> Mapping[a.Attribute, object]:
-    return {
-        a.MODERATION_TYPE: "input",
-        a.TENANT_ID: given.get("tenant_id"),
-        a.APP_ID: given.get("app_id"),
-        a.MESSAGE_ID: given.get("message_id"),
-        a.MODERATION_QUERY: given.get("query"),
-    }
+def _moderation(kind: str) -> Callable[[Arguments], Mapping[a.Attribute, object]]:
+    def describe(given: Arguments) -> Mapping[a.Attribute, object]:
+        # What Dify's factory has made: for keywords, a model or an API.
+        moderation = getattr(given["self"], "_ModerationFactory__extension_instance", None)
+        return {
+            a.MODERATION_TYPE: kind,
+            a.MODERATION_PROVIDER: getattr(moderation, "name", None),
+            a.TENANT_ID: getattr(moderation, "tenant_id", None),
+            a.APP_ID: getattr(moderation, "app_id", None),
+            a.MODERATION_QUERY: given.get("query") or given.get("inputs") or given.get("text"),
+        }
 
-
-def _checked(operation: Operation, result: Any, _given: Arguments) -> None:
-    operation.set(a.MODERATION_FLAGGED, bool(result[0]))
-
-
-def _output(given: Arguments) -> Mapping[a.Attribute, object]:
-    return {
-        a.MODERATION_TYPE: "output",
-        a.TENANT_ID: given.get("tenant_id"),
-        a.APP_ID: given.get("app_id"),
-        a.MODERATION_QUERY: given.get("moderation_buffer"),
-    }
+    return describe
 
 
 def _moderated(operation: Operation, result: Any, _given: Arguments) -> None:
-    flagged = result is not None and bool(result.flagged)
-    operation.set(a.MODERATION_FLAGGED, flagged)
-    if flagged:
-        operation.set(a.MODERATION_ACTION, getattr(result.action, "value", result.action))
+    """Take the verdict; flagged input that gets a fixed answer is raised only later, by Dify."""
+    operation.set(a.MODERATION_FLAGGED, bool(result.flagged))
+    if result.flagged:
+        operation.set(a.MODERATION_ACTION, plain(result.action))

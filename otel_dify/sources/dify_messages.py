@@ -49,8 +49,8 @@ WATCHES = (*_RUNNERS, *_GENERATORS, *_AGENTS, _QUEUE, _SERVICE, _THOUGHTS)
 _FIRST_TOKEN = frozenset({"QueueLLMChunkEvent", "QueueTextChunkEvent", "QueueAgentMessageEvent"})
 # Event to the type of the failure; empty: that of its exception.
 _ERRORS = {"QueueErrorEvent": "", "QueueWorkflowFailedEvent": "WorkflowError"}
-_STATUS = {"QueueStopEvent": "stopped", "QueueWorkflowPausedEvent": "paused"}
-_TELLING = frozenset({*_FIRST_TOKEN, *_ERRORS, *_STATUS})
+_PAUSE = "QueueWorkflowPausedEvent"
+_TELLING = frozenset({*_FIRST_TOKEN, *_ERRORS, _PAUSE})
 
 
 def attach(module: ModuleType) -> None:
@@ -148,7 +148,7 @@ def _see(event: Any) -> None:
         message.fail(event.error, _ERRORS[name])
         message.set(a.MESSAGE_ERROR, str(event.error))
     else:
-        message.set(a.MESSAGE_STATUS, _STATUS[name])
+        message.set(a.MESSAGE_STATUS, "paused")
 
 
 def _on_thought(wrapped: Callable[..., Any], _runner: Any, args: Any, kwargs: Any) -> Any:

@@ -36,8 +36,8 @@ NODES = """
 SELECT node_type, status, count(*) FROM workflow_node_executions
 WHERE created_at >= %(since)s AND status <> 'retry' GROUP BY 1, 2
 """
-# A message of the database is `normal` where ours is `succeeded`, and `error` where ours is
-# `failed`.
+# A message of the database is `normal` where ours is `succeeded` or `stopped` (by its user), and
+# `error` where ours is `failed`.
 MESSAGES = """
 SELECT a.mode, CASE m.status WHEN 'normal' THEN 'succeeded' WHEN 'error' THEN 'failed'
        ELSE m.status END, count(*)
@@ -200,6 +200,14 @@ def compare(what: str, truth: Mapping[Key, int], counted: Mapping[Key, int]) -> 
     ]
 
 
+def as_rows(messages: Counts) -> Counts:
+    """Count messages that their users stopped as Dify's rows do: as all others."""
+    rows: Counts = Counter()
+    for (mode, status), count in messages.items():
+        rows[mode, "succeeded" if status == "stopped" else status] += count
+    return rows
+
+
 def by_key(rows: list[tuple[Any, ...]]) -> Counts:
     """Turn rows whose last column is a count into counts by the other columns."""
     return Counter({tuple(map(str, row[:-1])): int(row[-1]) for row in rows})
@@ -245,7 +253,7 @@ def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
         *compare(
             "messages",
             by_key(rig.ask(MESSAGES, since=since)),
-            moved("dify.requests.total", ("mode", "status"), type="message"),
+            as_rows(moved("dify.requests.total", ("mode", "status"), type="message")),
         ),
         *compare(
             "conversations",
