@@ -131,8 +131,8 @@ def _recording(recording: Recording) -> Sequence[str]:
         value = "duration"
     else:
         value = f"`{recording.value.key}`"
-    if recording.when is When.FAILED:
-        value += ", if failed"
+    if recording.when is not When.ENDED:
+        value += f", if {recording.when.name.lower().replace('_', ' ')}"
     constants = (f'`{name}="{text}"`' for name, text in recording.constants)
     labels = (f"`{name}`" for name, _ in recording.labels)
     return f"`{recording.instrument.name}`", value, ", ".join([*constants, *labels])

@@ -58,6 +58,9 @@ TOKENS_OUTPUT = Instrument("dify.tokens.output", "counter", "{token}", "Output t
 WORKFLOW_DURATION = Instrument(
     "dify.workflow.duration", "histogram", "s", "Duration of runs", _RUN_BUCKETS
 )
+PAUSES = Instrument(
+    "dify.workflow.pauses.total", "counter", "{pause}", "Runs left to wait for a person"
+)
 NODE_DURATION_METRIC = Instrument(
     "dify.node.duration", "histogram", "s", "Duration of node executions", _NODE_BUCKETS
 )
@@ -226,6 +229,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     TOKENS_INPUT,
     TOKENS_OUTPUT,
     WORKFLOW_DURATION,
+    PAUSES,
     NODE_DURATION_METRIC,
     NODE_RETRY_COUNT,
     TOOL_DURATION_METRIC,

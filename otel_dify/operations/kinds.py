@@ -87,6 +87,7 @@ RUN = Kind(
     ),
     recordings=(
         r.RUN_REQUESTS,
+        r.RUN_PAUSES,
         r.RUN_ERRORS,
         r.RUN_DURATION,
         r.RUN_TOKENS_TOTAL,

@@ -192,6 +192,12 @@ class Operation:
         return a.ERROR_TYPE.key in self.attributes
 
     @property
+    def paused(self) -> bool:
+        """Whether it ended to go on as another operation: a run that waits for a person."""
+        status = self.kind.status
+        return status is not None and self.get(status) == "paused"
+
+    @property
     def duration(self) -> float:
         """Seconds from start to end, 0 while open; a clock set back counts as 0."""
         return max(self.end_ns - self.start_ns, 0) / 1e9

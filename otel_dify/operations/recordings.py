@@ -24,10 +24,15 @@ class Value(Enum):
 
 
 class When(Enum):
-    """Which operations record."""
+    """Which operations record.
+
+    A run that waits for a person is two operations, one of which ended with a pause.
+    """
 
     ENDED = auto()
     FAILED = auto()
+    PAUSED = auto()
+    NOT_PAUSED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Recording:
         value: one, the duration in seconds, or the value of an attribute (none: no point).
         labels: label name to the attribute it is taken from; absent values make no label.
         constants: labels that are the same for every operation of the kind.
-        when: for all operations or for failed ones.
+        when: for which operations.
     """
 
     instrument: Instrument
@@ -78,8 +83,13 @@ _AS_RUN = (("operation_type", "workflow"),)
 _AS_NODE = (("operation_type", "node_execution"),)
 
 RUN_REQUESTS = Recording(
-    i.REQUESTS, Value.ONE, (*_WORKFLOW, _STATUS_OF_RUN, _INVOKED), (("type", "workflow"),)
+    i.REQUESTS,
+    Value.ONE,
+    (*_WORKFLOW, _STATUS_OF_RUN, _INVOKED),
+    (("type", "workflow"),),
+    When.NOT_PAUSED,
 )
+RUN_PAUSES = Recording(i.PAUSES, Value.ONE, _WORKFLOW, (), When.PAUSED)
 RUN_ERRORS = Recording(
     i.ERRORS, Value.ONE, (*_WORKFLOW, _CATEGORY), (("type", "workflow"),), When.FAILED
 )
@@ -89,7 +99,11 @@ RUN_TOKENS_INPUT = Recording(i.TOKENS_INPUT, a.INPUT_TOKENS_BELOW, _OWNER, _AS_R
 RUN_TOKENS_OUTPUT = Recording(i.TOKENS_OUTPUT, a.OUTPUT_TOKENS_BELOW, _OWNER, _AS_RUN)
 
 NODE_REQUESTS = Recording(
-    i.REQUESTS, Value.ONE, (*_NODE, ("status", a.NODE_STATUS)), (("type", "node"),)
+    i.REQUESTS,
+    Value.ONE,
+    (*_NODE, ("status", a.NODE_STATUS)),
+    (("type", "node"),),
+    When.NOT_PAUSED,
 )
 NODE_ERRORS = Recording(i.ERRORS, Value.ONE, (*_NODE, _CATEGORY), (("type", "node"),), When.FAILED)
 NODE_DURATION = Recording(i.NODE_DURATION_METRIC, Value.DURATION, _NODE)
@@ -127,6 +141,7 @@ MESSAGE_REQUESTS = Recording(
     Value.ONE,
     (*_MESSAGE, ("status", a.MESSAGE_STATUS), _INVOKED, ("mode", a.APP_MODE)),
     (("type", "message"),),
+    When.NOT_PAUSED,
 )
 MESSAGE_ERRORS = Recording(
     i.ERRORS, Value.ONE, (*_MESSAGE, _CATEGORY), (("type", "message"),), When.FAILED

@@ -106,8 +106,20 @@ class MetricRecorder:
         return point
 
 
+def _fits(when: When, operation: Operation) -> bool:
+    match when:
+        case When.FAILED:
+            return operation.failed
+        case When.PAUSED:
+            return operation.paused
+        case When.NOT_PAUSED:
+            return not operation.paused
+        case _:
+            return True
+
+
 def _amount(recording: Recording, operation: Operation) -> float | None:
-    if recording.when is When.FAILED and not operation.failed:
+    if not _fits(recording.when, operation):
         return None
     if recording.value is Value.ONE:
         return 1

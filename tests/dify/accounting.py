@@ -26,15 +26,17 @@ type Counts = Counter[Key]
 
 DEADLINE_S = 180.0
 
+# What waits for a person is counted when it has ended for good, so rows that say `paused` are left
+# out here and below.
 RUNS = """
 SELECT app_id::text, status, count(*) FROM workflow_runs
-WHERE created_at >= %(since)s GROUP BY 1, 2
+WHERE created_at >= %(since)s AND status <> 'paused' GROUP BY 1, 2
 """
 # Dify writes one row for a node execution, whose last status wins; a row that still says `retry`
 # is an attempt of a run whose process died, and is left out.
 NODES = """
 SELECT node_type, status, count(*) FROM workflow_node_executions
-WHERE created_at >= %(since)s AND status <> 'retry' GROUP BY 1, 2
+WHERE created_at >= %(since)s AND status NOT IN ('retry', 'paused') GROUP BY 1, 2
 """
 # A message of the database is `normal` where ours is `succeeded` or `stopped` (by its user), and
 # `error` where ours is `failed`.
@@ -42,7 +44,7 @@ MESSAGES = """
 SELECT a.mode, CASE m.status WHEN 'normal' THEN 'succeeded' WHEN 'error' THEN 'failed'
        ELSE m.status END, count(*)
 FROM messages m JOIN apps a ON a.id = m.app_id
-WHERE m.created_at >= %(since)s GROUP BY 1, 2
+WHERE m.created_at >= %(since)s AND m.status <> 'paused' GROUP BY 1, 2
 """
 # Dify deletes conversations when their app is deleted, which no scenario does.
 CONVERSATIONS = """

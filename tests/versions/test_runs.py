@@ -328,9 +328,14 @@ def test_a_paused_run_is_resumed_by_another_engine(recorded: Recording) -> None:
     first = recorded.tree(a.RUN_STATUS, a.RUN_RESUMED, a.NODE_STATUS)
     recorded.clear()
     answered = True
+    counted = recorded.points("dify.requests.total")
     ended = drain(engine(shape, snapshot=state_of(paused.engine).dumps()))
 
     assert paused.status == "GraphRunPausedEvent"
+    assert [dict(point)["node_type"] for point in counted] == ["start"]
+    assert recorded.total("dify.requests.total", type="workflow", status="succeeded") == 1
+    assert recorded.total("dify.requests.total", type="node", node_type="script") == 1
+    assert recorded.total("dify.workflow.pauses.total", app_id="app-1") == 1
     assert first == snapshot("""\
 invoke_workflow {workflow.status=paused}
   start start {node.status=succeeded}
