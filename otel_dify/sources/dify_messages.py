@@ -19,7 +19,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds_of_apps import AGENT, MESSAGE
 from otel_dify.operations.operation import Operation, current
-from otel_dify.sources import dify_activity, known_apps
+from otel_dify.sources import dify_activity, dify_requests, known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.carry import in_context
 
@@ -75,9 +75,10 @@ def attach(module: ModuleType) -> None:
 
 
 def _on_generate(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs: Any) -> Any:
-    """Learn the name of the app that something is generated for."""
+    """Learn what something is generated for: the app, and what its caller named."""
     with guarded("otel_dify.sources.dify_messages generate"):
         known_apps.learn(kwargs.get("app_model") or args[0])
+        dify_requests.take(kwargs.get("args") or {})
     return wrapped(*args, **kwargs)
 
 

@@ -15,6 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
+from otel_dify.sources import dify_requests
 from otel_dify.sources.graphon_run import open_runs, resumed_from
 
 _PAUSE = "core.app.layers.pause_state_persist_layer"
@@ -57,6 +58,7 @@ def _on_resume(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs: 
             {"traceparent": entity.extras.get(_EXTRA, "")}
         )
         found = trace.get_current_span(left).get_span_context()
+        dify_requests.take(entity.extras, found)
         token = resumed_from.set(found) if found.is_valid else None
     try:
         return wrapped(*args, **kwargs)

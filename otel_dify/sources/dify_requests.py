@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.trace import SpanContext
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
@@ -15,28 +16,40 @@ from otel_dify.operations.operation import current
 
 WATCHES = ("core.helper.trace_id_helper",)
 
-_FUNCTIONS = {
-    "get_external_trace_id": a.EXTERNAL_TRACE_ID,
-    "get_trace_session_id": a.SESSION_ID,
-}
+_NAMES = {"external_trace_id": a.EXTERNAL_TRACE_ID, "trace_session_id": a.SESSION_ID}
 
 
 def attach(module: ModuleType) -> None:
     """Attach before the controllers import the functions by name."""
-    for function, attribute in _FUNCTIONS.items():
-        if hasattr(module, function):
-            wrap_function_wrapper(module, function, _taking(attribute))
+    for name in _NAMES:
+        if hasattr(module, f"get_{name}"):
+            wrap_function_wrapper(module, f"get_{name}", _taking(name))
 
 
-def _taking(attribute: a.Attribute) -> Callable[..., Any]:
+def take(known: Mapping[str, object], left: SpanContext | None = None) -> None:
+    """Set on the current operation what a caller named.
+
+    Args:
+        known: what Dify hands along of it: arguments of an app, or what it stores of a run.
+        left: where the run was left that goes on.
+    """
+    operation = current()
+    if operation is None:
+        return
+    # Dify falls back to the trace that it finds itself in: ours, and no news.
+    contexts = (trace.get_current_span().get_span_context(), left)
+    ours = {f"{context.trace_id:032x}" for context in contexts if context is not None}
+    for name, attribute in _NAMES.items():
+        value = known.get(name)
+        if value not in ours:
+            operation.set(attribute, value)
+
+
+def _taking(name: str) -> Callable[..., Any]:
     def run(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
         found = wrapped(*args, **kwargs)
         with guarded("otel_dify.sources.dify_requests"):
-            operation = current()
-            # Dify falls back to the trace that it finds itself in: ours, and no news.
-            ours = f"{trace.get_current_span().get_span_context().trace_id:032x}"
-            if operation is not None and found != ours:
-                operation.set(attribute, found)
+            take({name: found})
         return found
 
     return run
