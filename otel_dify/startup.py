@@ -22,6 +22,7 @@ from wrapt import register_post_import_hook
 from otel_dify import settings as s
 from otel_dify.guard import failed, guarded, say_once
 from otel_dify.operations import operation
+from otel_dify.processors.content import ContentGate
 from otel_dify.signals.log_bridge import LogBridge
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ def _bridge_logs(settings: s.Settings, make: Callable[[], Any]) -> None:
     if settings[s.LOGS_EXPORTER] == ("none",):
         return
     level = logging.getLevelNamesMapping()[settings[s.LOG_LEVEL].upper()]
-    bridge = LogBridge(level, logger)
+    content = ContentGate(settings[s.CAPTURE_CONTENT]).keeps("event")
+    bridge = LogBridge(level, logger, content=content)
     bridge.attach()
     os.register_at_fork(after_in_child=bridge.forget)

@@ -43,11 +43,15 @@ class ContentGate:
     def __init__(self, mode: str) -> None:
         self.mode = mode
 
+    def keeps(self, signal: Literal["span", "event"]) -> bool:
+        """Tell whether content goes into a signal."""
+        return self.mode in _KEPT[signal]
+
     def values(self, operation: Operation, signal: Literal["span", "event"]) -> dict[str, Value]:
         """Return the content attributes of an operation as they go into ``signal``."""
         if not operation.content:
             return {}
-        if self.mode in _KEPT[signal]:
+        if self.keeps(signal):
             return {
                 attribute.key: _text_of(value) for attribute, value in operation.content.items()
             }

@@ -20,6 +20,7 @@ from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import failed
 from otel_dify.operations.operation import as_value, current
+from otel_dify.processors.log_content import holds_content, is_content
 from otel_dify.processors.redaction import MASK, mask, mask_text, names_a_secret
 
 if TYPE_CHECKING:
@@ -61,9 +62,13 @@ class LogBridge:
         level: lowest level that is sent.
         logger: gives the OpenTelemetry logger, or none while the process must not send yet; until
             then the last ``HELD`` records wait.
+        content: whether records are sent with what users and models wrote.
     """
 
-    def __init__(self, level: int, logger: Callable[[], Logger | None]) -> None:
+    def __init__(
+        self, level: int, logger: Callable[[], Logger | None], *, content: bool = False
+    ) -> None:
+        self._content = content
         self._level = level
         self._logger = logger
         self._held: deque[Mapping[str, Any]] = deque(maxlen=HELD)
@@ -90,7 +95,7 @@ class LogBridge:
 
     def _see(self, record: logging.LogRecord) -> None:
         # Made at once: what the record refers to may change while it waits.
-        made = _made_of(record, context_api.get_current())
+        made = _made_of(record, context_api.get_current(), content=self._content)
         logger = self._logger()
         if logger is None:
             self._held.append(made)
@@ -104,17 +109,18 @@ class LogBridge:
         self._held.clear()
 
 
-def _made_of(record: logging.LogRecord, context: Context) -> dict[str, Any]:
+def _made_of(record: logging.LogRecord, context: Context, *, content: bool) -> dict[str, Any]:
     """Make the arguments of ``Logger.emit`` from a log record."""
     at_ns = int(record.created * 1e9)
+    text = _text_of(record) if content or not holds_content(record) else str(record.msg)
     return {
         "timestamp": at_ns,
         "observed_timestamp": at_ns,
         "context": context,
         "severity_number": severity_of(record.levelno),
         "severity_text": record.levelname,
-        "body": mask_text(_text_of(record)),
-        "attributes": attributes_of(record, context),
+        "body": mask_text(text),
+        "attributes": attributes_of(record, context, content=content),
     }
 
 
@@ -126,7 +132,9 @@ def _text_of(record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
-def attributes_of(record: logging.LogRecord, context: Context) -> dict[str, Value]:
+def attributes_of(
+    record: logging.LogRecord, context: Context, *, content: bool
+) -> dict[str, Value]:
     """Collect what a log record and the operation it lies in know.
 
     Names are those of OpenTelemetry's conventions for code, exceptions and threads.
@@ -150,6 +158,8 @@ def attributes_of(record: logging.LogRecord, context: Context) -> dict[str, Valu
         )
     for key, value in record.__dict__.items():
         if key in _STANDARD or key.startswith("_") or value is None:
+            continue
+        if not content and is_content(record, key):
             continue
         attributes.setdefault(key, MASK if names_a_secret(key) else _masked(value))
     return attributes

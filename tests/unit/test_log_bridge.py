@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import NODE, QUERY, RUN
 from otel_dify.operations.operation import start
 from otel_dify.signals.log_bridge import HELD, LogBridge, severity_of
+from otel_dify.sources import dify_prints
 from tests.recording import Recording
 
 
@@ -35,6 +38,10 @@ class Bridged:
         self.gives: Callable[[], Logger | None] = lambda: self._logger if self.may_send else None
         self.bridge = LogBridge(logging.INFO, self._give)
         self.bridge.attach()
+
+    def attach_with_content(self) -> None:
+        """Attach another bridge, which sends content."""
+        LogBridge(logging.INFO, self._give, content=True).attach()
 
     def _give(self) -> Logger | None:
         return self.gives()
@@ -351,3 +358,46 @@ def test_a_foreign_span_is_named_as_well(bridged: Bridged) -> None:
         log.info("x")
     [record] = bridged.sent
     assert (record.trace_id, record.span_id) == (5, 6)
+
+
+RUN_INPUTS = "workflow_based_app_execution_task run with params: %s"
+
+
+def test_what_users_wrote_is_left_out_of_the_records_that_hold_it(bridged: Bridged) -> None:
+    """Dify's worker logs the inputs of a run, Celery the arguments of a task."""
+    log.info(RUN_INPUTS, "{'query': 'secret'}")
+    celery = logging.getLogger("celery.app.trace")
+    celery.error("Task %s failed", "t", extra={"data": {"args": "secret"}, "other": "kept"})
+    log.warning("of another logger", extra={"data": "kept"})
+
+    params, task, other = bridged.sent
+    assert params.body == RUN_INPUTS
+    assert task.body == "Task t failed"
+    assert "data" not in task.attributes
+    assert task.attributes["other"] == "kept"
+    assert other.attributes["data"] == "kept"
+
+
+def test_it_is_sent_where_it_is_asked_for(bridged: Bridged) -> None:
+    bridged.attach_with_content()
+    log.info(RUN_INPUTS, "a question")
+    assert bridged.bodies[-1].endswith("a question")
+
+
+def test_what_dify_prints_of_tools_is_no_record(
+    bridged: Bridged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Celery makes a record of each line that a worker prints."""
+
+    def print_text(text: str) -> None:
+        sys.stdout.write(text)
+        log.warning(text)
+
+    module = ModuleType("core.callback_handler.agent_tool_callback_handler")
+    module.print_text = print_text  # type: ignore[attr-defined] # a module made here
+    dify_prints.attach(module)
+    module.print_text("Outputs: secret")
+    log.warning("afterwards")
+
+    assert "secret" in capsys.readouterr().out
+    assert bridged.bodies == ["afterwards"]
