@@ -8,7 +8,8 @@ providers are shut down and the libraries are given to our sources, so that noth
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 
 from opentelemetry import _logs, metrics, trace
 
@@ -16,6 +17,29 @@ from otel_dify.guard import guarded
 from otel_dify.sources import registry
 
 _done = False
+_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+_BEGAN_WITH = Path("/proc/self/environ")
+"""The environment that this process was given, whatever has been set in it since (Linux)."""
+
+
+def forget_the_others_protocol(
+    environ: MutableMapping[str, str], began_with: Path = _BEGAN_WITH
+) -> None:
+    """Take back that OTLP is sent by gRPC, where no operator asked for it.
+
+    The stock distro sets the variable where it is unset. Left there it would send all we have to
+    the Collector's port for HTTP, which does not take it. Where the system does not tell what the
+    process began with, the variable stays.
+
+    Args:
+        environ: the variables, before ours are read from them.
+        began_with: file of what the process was given, variables with a NUL byte after each.
+    """
+    if environ.get("OTEL_PYTHON_CONFIGURATOR") == "otel_dify" or not began_with.exists():
+        return
+    given = began_with.read_bytes().split(b"\0")
+    if not any(variable.startswith(f"{_PROTOCOL}=".encode()) for variable in given):
+        environ.pop(_PROTOCOL, None)
 
 
 def take_over(environ: Mapping[str, str]) -> None:

@@ -15,8 +15,9 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
 )
 
 from otel_dify import startup
+from otel_dify.guard import guarded
 from otel_dify.sources import registry
-from otel_dify.takeover import take_over
+from otel_dify.takeover import forget_the_others_protocol, take_over
 
 
 class _Source(BaseInstrumentor):  # type: ignore[misc] # upstream is untyped
@@ -30,6 +31,8 @@ class _Source(BaseInstrumentor):  # type: ignore[misc] # upstream is untyped
 
     def _instrument(self, **kwargs: Any) -> None:
         del kwargs
+        with guarded("otel_dify.sources.instrumentors protocol"):
+            forget_the_others_protocol(os.environ)
         if startup.start():
             take_over(os.environ)
             registry.attach(self.name)

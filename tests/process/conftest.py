@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import opentelemetry.instrumentation.auto_instrumentation as injected
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,6 +23,8 @@ from otel_dify.cli.records import Log, Span, Telemetry
 APPS = Path(__file__).with_name("apps")
 BIN = Path(sys.executable).parent
 INSTRUMENT = str(BIN / "opentelemetry-instrument")
+# The directory that the OpenTelemetry Operator puts on PYTHONPATH.
+INJECTED = str(Path(injected.__file__).parent)
 DEADLINE = 30.0
 """Seconds after which a process that should have ended, or served, is taken to hang."""
 

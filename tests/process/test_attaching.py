@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import opentelemetry.instrumentation.auto_instrumentation as injected
 import pytest
 
-from tests.process.conftest import Programs
+from tests.process.conftest import INJECTED, Programs
 
 # A request that logs, makes an HTTP call to nowhere and a query.
 PROGRAM = """
@@ -31,8 +28,6 @@ PROGRAM = """
 
     print(app.test_client().get("/work").text)
 """
-# The directory that the OpenTelemetry Operator puts on PYTHONPATH.
-INJECTED = str(Path(injected.__file__).parent)
 
 
 def check_that_all_is_told_once(programs: Programs) -> None:

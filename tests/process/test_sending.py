@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from examples.host.children import free_port
-from tests.process.conftest import Programs
+from tests.process.conftest import INJECTED, Programs
 from tests.process.sink import Sink
 
 WORK = """
@@ -43,6 +43,25 @@ def test_all_three_signals_arrive(programs: Programs, protocol: str, gevent: boo
         assert "delivered" not in rest
     assert received.names["traces"] == {"work": 1}
     assert received.names["logs"] == {"working": 1}
+    assert received.names["metrics"]["dify.custom.duration"] == 1
+
+
+@pytest.mark.parametrize("named", [None, "http/protobuf", "grpc"])
+def test_the_protocol_is_the_operators_where_the_stock_distro_was_met_first(
+    programs: Programs, named: str | None
+) -> None:
+    """Injected by ``PYTHONPATH`` the loader may take the stock distro, which sets gRPC."""
+    with Sink(named or "http/protobuf") as received:
+        env = {
+            **OTLP,
+            "OTEL_PYTHON_DISTRO": "distro",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": named,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": received.url,
+            "PYTHONPATH": INJECTED,
+        }
+        told = programs.script(WORK, env=env, prefix=())
+        assert "delivered" not in told.stderr
+    assert received.names["traces"] == {"work": 1}
     assert received.names["metrics"]["dify.custom.duration"] == 1
 
 
