@@ -9,6 +9,7 @@ generator does (Dify sends the Celery task of a streamed run from it) lies withi
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
@@ -37,7 +38,10 @@ def attach(flask: ModuleType) -> None:
     # INTERNAL where something is current already: another middleware's span, or a context that
     # somebody left behind on this thread.
     kinds = {SpanKind.SERVER: REQUEST, SpanKind.INTERNAL: REQUEST}
-    instrument(FlaskInstrumentor(), kinds, started=_started)
+    # Another distro may have imported the instrumentation, which reads the variable then, before
+    # start-up had set it.
+    excluded = os.environ.get("OTEL_PYTHON_FLASK_EXCLUDED_URLS")
+    instrument(FlaskInstrumentor(), kinds, started=_started, excluded_urls=excluded)
 
 
 # What is taken over from a caller goes into headers and logs.

@@ -6,7 +6,7 @@ import pytest
 
 from tests.process.conftest import INJECTED, Programs
 
-# A request that logs, makes an HTTP call to nowhere and a query.
+# A request that logs, makes an HTTP call to nowhere and a query; and a liveness probe.
 PROGRAM = """
     import logging
     import flask, httpx, sqlalchemy
@@ -26,6 +26,11 @@ PROGRAM = """
             pass
         return "done"
 
+    @app.get("/health")
+    def health():
+        return "alive"
+
+    assert app.test_client().get("/health").text == "alive"
     print(app.test_client().get("/work").text)
 """
 
