@@ -18,9 +18,8 @@ from opentelemetry import context as context_api
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import ITEM, PASS, RUN
-from otel_dify.sources.graphon_nodes import NodeExecution, node_type
+from otel_dify.operations.kinds import RUN
+from otel_dify.sources.graphon_nodes import NodeExecution, part_of
 from otel_dify.sources.graphon_run import RunObserver, describe_run, observe_nodes
 
 # By identity of the engine's runtime state; both live and die with the engine.
@@ -98,18 +97,9 @@ def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) 
 
 def _part_of(container: NodeExecution, variable_pool: Any) -> RunObserver:
     """Observe one item or pass of a container."""
-    context = container.operation.context
-    identity = container.node.id
-    if node_type(container.node) == "iteration":
-        index = variable_pool.get((identity, "index"))
-        known: dict[a.Attribute, object] = {
-            a.ITERATION_ID: identity,
-            a.INDEX: None if index is None else index.value,
-        }
-        return RunObserver(ITEM, known, context, container.failures)
-    known = {a.LOOP_ID: identity, a.INDEX: container.passes}
+    kind, known = part_of(container.node, variable_pool, container.passes)
     container.passes += 1
-    return RunObserver(PASS, known, context, container.failures)
+    return RunObserver(kind, known, container.operation.context, container.failures)
 
 
 def _on_child(wrapped: Callable[..., Any], state: Any, args: Any, kwargs: Any) -> Any:

@@ -21,9 +21,9 @@ from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import ITEM, PASS, RUN
+from otel_dify.operations.kinds import PASS, RUN
 from otel_dify.operations.operation import Operation, start
-from otel_dify.sources.graphon_nodes import NodeExecution, node_type
+from otel_dify.sources.graphon_nodes import NodeExecution, part_of
 from otel_dify.sources.graphon_run import RunObserver, describe_run, observe_nodes
 
 
@@ -148,20 +148,11 @@ class _Layer:
 
     def _open(self, container: NodeExecution, state: Any) -> _Frame:
         """Start an item or pass; a pass ends the one before."""
-        identity = container.node.id
         frames = self._inside.setdefault(container.node.execution_id, [])
-        if node_type(container.node) == "iteration":
-            index = state.variable_pool.get((identity, "index"))
-            known: dict[a.Attribute, object] = {
-                a.ITERATION_ID: identity,
-                a.INDEX: None if index is None else index.value,
-            }
-            kind = ITEM
-        else:
+        kind, known = part_of(container.node, state.variable_pool, len(frames))
+        if kind is PASS:
             for frame in frames:
                 frame.end()
-            known = {a.LOOP_ID: identity, a.INDEX: len(frames)}
-            kind = PASS
         operation = start(kind, known, parent=container.operation.context)
         frames.append(_Frame(operation, container))
         return frames[-1]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_dify.operations import attributes as a
+from otel_dify.operations.kind import Kind
+from otel_dify.operations.kinds import ITEM, PASS
 from otel_dify.operations.operation import Operation
 
 type Failures = list[tuple[str, str]]
@@ -21,7 +23,7 @@ class NodeExecution:
         running: attempts under way; one may start before the last has been reported as ended.
         ended_ns: when the last attempt ended.
         done: the engine has decided on its outcome.
-        passes: passes of a loop begun so far.
+        passes: items or passes begun so far.
         failures: message and type of what failed inside it, if it is a container.
         usage: what its attempts used.
     """
@@ -97,6 +99,26 @@ def describe(node: Any) -> dict[a.Attribute, object]:
         a.REQUEST_MODEL: getattr(model, "name", None),
         a.TOOL_NAME: getattr(data, "tool_name", None),
     }
+
+
+def part_of(
+    container: Any, variable_pool: Any, passes: int
+) -> tuple[Kind, dict[a.Attribute, object]]:
+    """Tell which item or pass of a container is about to run.
+
+    Args:
+        container: the node of an iteration or loop.
+        variable_pool: the variables of the part, where an iteration's has its index.
+        passes: passes of a loop begun before.
+
+    Returns:
+        Its kind, and what is known of it.
+    """
+    if node_type(container) == "iteration":
+        index = variable_pool.get((container.id, "index"))
+        number = None if index is None else index.value
+        return ITEM, {a.ITERATION_ID: container.id, a.INDEX: number}
+    return PASS, {a.LOOP_ID: container.id, a.INDEX: passes}
 
 
 def owner_of(run_context: Mapping[str, Any]) -> Mapping[str, Any]:
