@@ -97,11 +97,14 @@ def data_dictionary() -> str:
 def _kind(kind: Kind) -> Iterator[str]:
     yield from ("", f"## {kind.name.capitalize()}", "", kind.doc, "")
     yield f"- Span: `{kind.span_name}`, {kind.span_kind.name}, below {', '.join(kind.below)}"
-    if kind.folds:
+    if kind.folded is not None:
+        number, seconds = (attribute.key for attribute in kind.folded)
         yield (
-            "- A fast and successful one has no span: it is counted in `dify.db.query.count` and "
-            "`dify.db.query.duration` of the operation above it"
+            f"- A fast and successful one has no span: it is counted in `{number}` and "
+            f"`{seconds}` of the operation above it"
         )
+    elif kind.folds:
+        yield "- A fast and successful one has no span"
     if kind.event:
         started = f", and `{kind.start_event}` when it starts" if kind.start_event else ""
         yield f"- Log event: `{kind.event}`{started}"

@@ -29,7 +29,8 @@ class Kind:
         start_event: name of the log event it emits when it starts; empty: none.
         subject: the operation in a sentence, as the event's body begins.
         hoists: whether what operations below it learn (run id, app) is written on it too.
-        folds: whether a fast and successful one is counted on its parent instead of being a span.
+        folds: whether a fast and successful one gets no span.
+        folded: what the operation above such a one gets instead: their number and their seconds.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Kind:
     subject: str = ""
     hoists: bool = False
     folds: bool = False
+    folded: tuple[Attribute, Attribute] | None = None
 
 
 FAILED = (a.ERROR_TYPE, a.ERROR_MESSAGE, a.ERROR_CATEGORY, a.ERROR_FINGERPRINT)

@@ -239,6 +239,7 @@ QUERY = Kind(
     ),
     recordings=(r.QUERY_DURATION,),
     folds=True,
+    folded=FOLDED,
 )
 CHECKOUT = Kind(
     name="checkout",

@@ -8,7 +8,6 @@ from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
 from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import QUERY
 from otel_dify.processors.folding import folds
 
 if TYPE_CHECKING:
@@ -41,9 +40,10 @@ class SpanRecorder:
         """Complete and close the span, or count the operation on its parent."""
         if operation.kind.folds:
             if folds(operation, slow_ns=self._slow_ns):
-                if operation.parent is not None and operation.kind is QUERY:
-                    operation.parent.add(a.DB_QUERIES, 1)
-                    operation.parent.add(a.DB_TIME, operation.duration)
+                if operation.parent is not None and operation.kind.folded is not None:
+                    number, seconds = operation.kind.folded
+                    operation.parent.add(number, 1)
+                    operation.parent.add(seconds, operation.duration)
                 return
             self._open(operation)
         span = operation.span
