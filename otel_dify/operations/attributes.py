@@ -98,7 +98,8 @@ OPERATION_TYPE = _define(
     "dify.operation_type",
     "string",
     "What it serves: `workflow`, `message`, `generate_name`, `suggested_question`, "
-    "`rule_generate`, `code_generate`, `structured_output`, `instruction_modify`, `qa_document`",
+    "`rule_generate`, `code_generate`, `structured_output`, `instruction_modify`, `qa_document`, "
+    "`workflow_generate`",
     inherit=True,
     hoist=False,
 )

@@ -54,6 +54,8 @@ class Operation:
         context: OpenTelemetry context with this operation (and its span) as the current one.
         span: its span; invalid while it has none.
         error: the exception that made it fail, if there was one.
+        failure_below: type and message of the last failure right below it, which may be the cause
+            of its own.
         events: happenings on the way: name, nanoseconds since the epoch, attributes.
         links: spans that led to it without being its parent.
     """
@@ -67,6 +69,7 @@ class Operation:
         "end_ns",
         "error",
         "events",
+        "failure_below",
         "kind",
         "links",
         "parent",
@@ -91,6 +94,7 @@ class Operation:
         self.events: list[tuple[str, int, Mapping[str, Value]]] = []
         self.links = links
         self.error: BaseException | None = None
+        self.failure_below = ("", "")
         self.start_ns = start_ns
         self.end_ns = 0
         self.parent = current(context)
@@ -185,6 +189,8 @@ class Operation:
         self.set(a.ERROR_CATEGORY, category_of(kind))
         self.set(a.ERROR_FINGERPRINT, fingerprint_of(raised, kind, str(error)))
         self.error = raised
+        if self.parent is not None:
+            self.parent.failure_below = (kind, str(error))
 
     @property
     def failed(self) -> bool:

@@ -2,7 +2,8 @@
 
 Threads, timers and pools begin without any context. Dify hands them bound methods, which it looks
 up in the thread that starts them (``target=self._retriever``). So the method is replaced by a
-descriptor: looking it up takes the current context along, and calling it runs there.
+descriptor: looking it up takes the current context along, and calling it runs there. Where Dify
+hands a function to an executor that it keeps, the executor takes the context along.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
+from wrapt import wrap_function_wrapper
 
-from otel_dify.guard import say_once
+from otel_dify.guard import guarded, say_once
 
 # Module to methods that it hands to threads.
 METHODS: dict[str, tuple[str, ...]] = {
@@ -38,15 +40,22 @@ METHODS: dict[str, tuple[str, ...]] = {
     ),
     "core.moderation.output_moderation": ("OutputModeration.worker",),
     "core.base.tts.app_generator_tts_publisher": ("AppGeneratorTTSPublisher._runtime",),
+    "core.rag.index_processor.processor.qa_index_processor": (
+        "QAIndexProcessor._format_qa_document",
+    ),
     "core.indexing_runner": (
         "IndexingRunner._process_chunk",
         "IndexingRunner._process_keyword_index",
     ),
 }
+# Module to the class whose instances keep an ``executor``.
+EXECUTORS = {"core.base.tts.app_generator_tts_publisher": "AppGeneratorTTSPublisher"}
 
 
 def attach(module: ModuleType) -> None:
     """Replace the methods of a module that it hands to threads."""
+    if module.__name__ in EXECUTORS and hasattr(module, EXECUTORS[module.__name__]):
+        wrap_function_wrapper(module, f"{EXECUTORS[module.__name__]}.__init__", _on_init)
     for name in METHODS[module.__name__]:
         owner, _, method = name.partition(".")
         found = getattr(module, owner, None)
@@ -57,6 +66,19 @@ def attach(module: ModuleType) -> None:
             )
             continue
         setattr(found, method, _Carried(vars(found)[method]))
+
+
+def _on_init(wrapped: Callable[..., Any], keeper: Any, args: Any, kwargs: Any) -> Any:
+    """Let what an instance hands to its executor run in the context it is made in."""
+    made = wrapped(*args, **kwargs)
+    with guarded("otel_dify.sources.carry executor"):
+        here, submit = context_api.get_current(), keeper.executor.submit
+
+        def carry(function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+            return submit(in_context(function, here), *given, **named)
+
+        keeper.executor.submit = carry
+    return made
 
 
 class _Carried:

@@ -12,10 +12,11 @@ from otel_dify.operations.operation import Operation
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 
 _GENERATOR = "core.llm_generator.llm_generator"
+_OF_WORKFLOWS = "core.workflow.generator.runner"
 # Where a check is made, if the app asks for one: its callers are called for every message.
 _MODERATION = "core.moderation.factory"
 _FACTORY = "ModerationFactory.moderation_for"
-WATCHES = (_GENERATOR, _MODERATION)
+WATCHES = (_GENERATOR, _OF_WORKFLOWS, _MODERATION)
 
 # Function to its operation type, as Dify Enterprise's data dictionary has it where it does.
 _FUNCTIONS = {
@@ -40,6 +41,10 @@ def attach(module: ModuleType) -> None:
                 for name, kind in _FUNCTIONS.items()
             ),
         )
+    elif module.__name__ == _OF_WORKFLOWS:
+        function = "WorkflowGenerator.generate_workflow_graph"
+        describe = _generation("workflow_generate")
+        attach_calls(module, Call(function, GENERATION, describe, _generated))
     else:
         attach_calls(
             module,
@@ -68,7 +73,9 @@ def _generated(operation: Operation, result: Any, _given: Arguments) -> None:
     operation.set(a.GENERATION_OUTPUT, result)
     error = result.get("error") if isinstance(result, Mapping) else None
     if error:
-        operation.fail(str(error), "GenerationError")
+        kind, message = operation.failure_below
+        caused = bool(message) and message in str(error)
+        operation.fail(str(error), kind if caused else "GenerationError")
 
 
 def _moderation(kind: str) -> Callable[[Arguments], Mapping[a.Attribute, object]]:
