@@ -119,7 +119,18 @@ ERROR_CATEGORY = _define(
 ERROR_FINGERPRINT = _define(
     "dify.error.fingerprint", "string", "The same each time the same error happens"
 )
-ERROR_ID = _define("dify.error.id", "string", "`X-Error-ID` of a response with status 500 or above")
+ERROR_ID = _define(
+    "dify.error.id",
+    "string",
+    "`X-Error-ID` of a response with status 500 or above",
+    inherit=True,
+    hoist=False,
+)
+ERROR_CODE = _define(
+    "dify.error.code",
+    "string",
+    "What Dify calls a refusal or failure: `unauthorized`, `too_many_requests`, `invalid_param`",
+)
 EVENT_NAME = _define(
     "dify.event.name", "string", "Name of the event; on log events, for backends that drop theirs"
 )

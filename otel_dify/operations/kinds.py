@@ -38,7 +38,7 @@ REQUEST = Kind(
         a.HTTP_REQUEST_SIZE,
         a.CLIENT_ADDRESS,
         a.USER_AGENT,
-        a.ERROR_ID,
+        a.ERROR_CODE,
         *FOLDED,
     ),
     recordings=(r.HTTP_SERVER_DURATION,),

@@ -9,6 +9,7 @@ generator does (Dify sends the Celery task of a streamed run from it) lies withi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -24,6 +25,7 @@ from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
+from otel_dify.operations.errors import category_of
 from otel_dify.operations.kinds import REQUEST
 from otel_dify.operations.operation import Operation
 from otel_dify.sources.bridge import BridgedSpan, instrument
@@ -44,18 +46,32 @@ def attach(flask: ModuleType) -> None:
     instrument(FlaskInstrumentor(), kinds, started=_started, excluded_urls=excluded)
 
 
+_REFUSAL, _FAILURE = 400, 500
+"""Status of a response from which on Dify has refused something, or failed."""
+
 # What is taken over from a caller goes into headers and logs.
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
 
 
 class _Call:
-    """One call of the app: the request's operation, and when the instrumentation ended its span."""
+    """One call of the app.
+
+    Attributes:
+        operation: the request's operation.
+        exception: what Dify answers with a refusal or a failure.
+        error_id: name of the failure, if it becomes one.
+        torn_down: whether the instrumentation has ended its span.
+        explains: whether the response is Dify's JSON for what went wrong.
+    """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         given_id = environ.get("HTTP_X_REQUEST_ID", "")
         size = environ.get("CONTENT_LENGTH") or ""
         self.operation: Operation | None = None
+        self.exception: BaseException | None = None
+        self.error_id = uuid.uuid4().hex
         self.torn_down = False
+        self.explains = False
         self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
         self.size = int(size) if size.isascii() and size.isdigit() else None
 
@@ -76,17 +92,37 @@ def _started(span: BridgedSpan) -> None:
 
 @never_raises("otel_dify.sources.flask exception")
 def _on_exception(_sender: Any, exception: BaseException, **_: Any) -> None:
-    """Take the exception that a request failed with: no handler lets it pass to the server.
+    """Take the exception that a request ends with: no handler lets it pass to the server.
 
-    Dify's controllers raise ``InternalServerError`` from whatever they caught; what they caught
-    is the cause. Answers of 4xx are exceptions of Flask as well, and no failures of Dify.
+    Only the status of the response tells whether Dify has failed or has refused something: it
+    answers a ``ValueError`` with 400. What it logs of a failure comes after this.
     """
     call = _call.get()
-    code = getattr(exception, "code", None)
-    if call is None or call.operation is None or (isinstance(code, int) and code < 500):  # noqa: PLR2004 - HTTP
+    if call is None or call.operation is None:
         return
-    cause = exception.__cause__ or exception.__context__ if code is not None else None
-    call.operation.fail(cause or exception)
+    call.exception = exception
+    status = _status_of(exception)
+    if not isinstance(exception, ValueError) and (status is None or status >= _FAILURE):
+        call.operation.set(a.ERROR_ID, call.error_id)
+
+
+def _status_of(exception: BaseException) -> int | None:
+    """Return the status of an HTTP exception; others may have a ``code`` that is text."""
+    code = getattr(exception, "code", None)
+    return code if isinstance(code, int) else None
+
+
+def _cause_of(exception: BaseException) -> BaseException:
+    """Return what Dify's controllers raise ``InternalServerError`` in place of."""
+    if _status_of(exception) is None:
+        return exception
+    return exception.__cause__ or exception.__context__ or exception
+
+
+def _category_of(exception: BaseException) -> str:
+    """Tell what kind of refusal one is; a general one (400 for what a model said) by its cause."""
+    own = category_of(type(exception).__name__)
+    return own if own != "internal" else category_of(type(_cause_of(exception)).__name__)
 
 
 def _on_call(
@@ -112,7 +148,7 @@ def _on_call(
         # detach its context a second time ("Failed to detach context").
         for key in [key for key in environ if key.startswith("opentelemetry-flask.")]:
             del environ[key]
-    return Body(body, call.operation)
+    return Body(body, call.operation, explains=call.explains)
 
 
 def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., Any]:
@@ -124,10 +160,18 @@ def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., An
             if operation is not None:
                 seconds = (time.time_ns() - operation.start_ns) / 1e9
                 own = {"X-Request-ID": call.request_id, "X-Response-Time": f"{seconds:.3f}s"}
-                if status.startswith("5"):
-                    own["X-Error-ID"] = error_id = uuid.uuid4().hex
-                    operation.set(a.ERROR_ID, error_id)
-                there = {name.lower() for name, _ in headers}
+                if int(status[:3]) >= _FAILURE:
+                    own["X-Error-ID"] = call.error_id
+                    operation.set(a.ERROR_ID, call.error_id)
+                    if call.exception is not None:
+                        operation.fail(_cause_of(call.exception))
+                else:
+                    operation.attributes.pop(a.ERROR_ID.key, None)
+                    if call.exception is not None:
+                        operation.set(a.ERROR_CATEGORY, _category_of(call.exception))
+                there = {name.lower(): value for name, value in headers}
+                json_sent = there.get("content-type", "").startswith("application/json")
+                call.explains = int(status[:3]) >= _REFUSAL and json_sent
                 headers = [
                     *headers,
                     *((name, value) for name, value in own.items() if name.lower() not in there),
@@ -137,15 +181,28 @@ def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., An
     return respond
 
 
+@never_raises("otel_dify.sources.flask code")
+def _take_code(operation: Operation, chunk: bytes) -> None:
+    """Take Dify's code for what went wrong, such as ``rate_limit_error``."""
+    said = json.loads(chunk)
+    code = said.get("code") if isinstance(said, dict) else None
+    if isinstance(code, str):
+        operation.set(a.ERROR_CODE, code)
+
+
 class Body:
     """The body of a response, which ends its request's operation when it has been sent.
 
     Args:
         body: what the app returned.
         operation: the request's operation.
+        explains: whether it is Dify's JSON for what went wrong, whose code is taken.
     """
 
-    def __init__(self, body: Iterable[bytes], operation: Operation) -> None:
+    def __init__(
+        self, body: Iterable[bytes], operation: Operation, *, explains: bool = False
+    ) -> None:
+        self._explains = explains
         self._body = body
         self._operation = operation
         self._size = 0
@@ -163,6 +220,9 @@ class Body:
                 except BaseException as error:
                     operation.fail(error)
                     raise
+            if self._explains:
+                self._explains = False
+                _take_code(operation, chunk)
             if not self._size:
                 operation.set(a.HTTP_FIRST_BYTE, (time.time_ns() - operation.start_ns) / 1e9)
             self._size += len(chunk)

@@ -284,6 +284,79 @@ def test_what_an_internal_server_error_hides_is_the_cause(
     assert known["dify.error.category"] == "timeout"
 
 
+class DatabaseError(Exception):
+    """Stands for SQLAlchemy's, whose ``code`` is no status."""
+
+    code = "e3q8"
+
+
+def test_what_dify_logs_of_a_failure_has_its_error_id(
+    app: flask.Flask, recorded: Recording
+) -> None:
+    """flask-restx logs it after the signal and before the response is begun."""
+    logged: list[object] = []
+
+    @app.errorhandler(DatabaseError)
+    def handle(error: DatabaseError) -> tuple[dict[str, str], int]:
+        flask.got_request_exception.send(app, exception=error)
+        operation = current()
+        logged.append(None if operation is None else operation.inherited().get("dify.error.id"))
+        return {"code": "unknown"}, 500
+
+    def fail() -> str:
+        raise DatabaseError("gone") from OSError("the driver's")
+
+    app.add_url_rule("/fails", "fails", fail)
+    answer = Answer(app, "/fails")
+    answer.whole()
+    assert logged == [answer.headers["X-Error-ID"]]
+    known = recorded.attributes("GET /fails")
+    assert known["error.type"] == "DatabaseError"
+    assert known["dify.error.code"] == "unknown"
+
+
+class AppInvokeQuotaExceededError(ValueError):
+    """Dify's, for an app with too many requests under way."""
+
+
+class CompletionRequestError(Exception):
+    """Dify's answer to whatever a model fails with."""
+
+    code = 400
+
+
+@pytest.mark.parametrize(
+    ("exception", "category"),
+    [
+        (ValueError, "validation"),
+        (RuntimeError, "internal"),
+        (AppInvokeQuotaExceededError, "quota"),
+        (CompletionRequestError, "timeout"),
+    ],
+)
+def test_a_refusal_is_told_by_difys_code_and_is_no_failure(
+    app: flask.Flask, recorded: Recording, exception: type[Exception], category: str
+) -> None:
+    """Dify answers a ``ValueError`` with 400 and an exceeded quota with 429."""
+
+    @app.errorhandler(exception)
+    def handle(error: Exception) -> tuple[dict[str, str], int]:
+        flask.got_request_exception.send(app, exception=error)
+        return {"code": "too_many_requests"}, 429
+
+    def refuse() -> str:
+        raise exception from TimeoutError() if exception is CompletionRequestError else None
+
+    app.add_url_rule("/refuses", "refuses", refuse)
+    Answer(app, "/refuses").whole()
+    span = recorded.span("GET /refuses")
+    assert span.status.status_code is not StatusCode.ERROR
+    known = recorded.attributes("GET /refuses")
+    assert known["dify.error.code"] == "too_many_requests"
+    assert known["dify.error.category"] == category
+    assert not {"error.type", "dify.error.id"} & known.keys()
+
+
 @pytest.mark.parametrize("path", ["/answers/500", "/aborts/503"])
 def test_an_answer_of_500_and_above_is_a_failure_by_its_status(
     app: flask.Flask, recorded: Recording, path: str
