@@ -75,8 +75,8 @@ def data_dictionary() -> str:
             HEAD,
             *_attributes(inherited),
             "",
-            "An operation that failed has these as well, and its span the status ERROR. A request that "
-            "Dify refuses has the category, without being a failure.",
+            "An operation that failed has these as well, and its span the status ERROR. A request "
+            "that Dify refuses has the category, without being a failure.",
             "",
             *_attributes(FAILED),
             "",

@@ -9,12 +9,11 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from wrapt import wrap_function_wrapper
-
-from otel_dify.guard import failed, say_once
+from otel_dify.guard import failed
 from otel_dify.operations.attributes import Attribute
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.hooks import hook
 from otel_dify.sources.streams import observe, unseen
 
 type Arguments = Mapping[str, Any]
@@ -47,20 +46,8 @@ class Call:
 def attach_calls(module: ModuleType, *calls: Call) -> None:
     """Attach to functions of a module; one that this version of Dify lacks is named once."""
     for call in calls:
-        if not _has(module, call.function):
-            say_once(
-                f"{module.__name__}.{call.function} is not there in this version of Dify: "
-                f"operations of kind '{call.kind.name}' that it makes are not seen"
-            )
-            continue
-        wrap_function_wrapper(module, call.function, _around(call, module.__name__))
-
-
-def _has(module: ModuleType, function: str) -> bool:
-    found: Any = module
-    for name in function.split("."):
-        found = getattr(found, name, None)
-    return found is not None
+        lost = f"operations of kind '{call.kind.name}' that it makes are not seen"
+        hook(module, call.function, _around(call, module.__name__), lost)
 
 
 def _around(call: Call, module: str) -> Callable[..., Any]:

@@ -17,7 +17,8 @@ from opentelemetry import context as context_api
 from opentelemetry.context import Context
 from wrapt import wrap_function_wrapper
 
-from otel_dify.guard import guarded, say_once
+from otel_dify.guard import guarded
+from otel_dify.sources.hooks import lacking
 
 # Module to methods that it hands to threads.
 METHODS: dict[str, tuple[str, ...]] = {
@@ -60,10 +61,8 @@ def attach(module: ModuleType) -> None:
         owner, _, method = name.partition(".")
         found = getattr(module, owner, None)
         if found is None or method not in vars(found):
-            say_once(
-                f"{module.__name__}.{name} is not there in this version of Dify: what it runs in a "
-                "thread of its own may be a trace of its own"
-            )
+            lost = "what it runs in a thread of its own may be a trace of its own"
+            lacking(f"{module.__name__}.{name}", lost)
             continue
         setattr(found, method, _Carried(vars(found)[method]))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from otel_dify.guard import never_raises, say_once
+from otel_dify.guard import never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds_of_apps import (
@@ -22,6 +22,7 @@ from otel_dify.operations.kinds_of_apps import (
 from otel_dify.operations.operation import Operation, start
 from otel_dify.sources import known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
+from otel_dify.sources.hooks import lacking
 
 _APPS = "events.app_event"
 _DATASETS = "events.dataset_event"
@@ -69,7 +70,8 @@ def _connect(module: ModuleType, signal: str, kind: Kind) -> None:
     """Make an operation of each sending of one of Dify's signals; its sender is the row."""
     found = getattr(module, signal, None)
     if found is None:
-        say_once(f"{module.__name__}.{signal} is not there in this version of Dify")
+        lost = f"operations of kind '{kind.name}' are not seen"
+        lacking(f"{module.__name__}.{signal}", lost)
         return
     found.connect(_receiver(kind), weak=False)
 

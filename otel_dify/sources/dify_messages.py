@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 from opentelemetry import context as context_api
-from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
@@ -22,6 +21,7 @@ from otel_dify.operations.operation import Operation, current
 from otel_dify.sources import dify_activity, dify_requests, known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.carry import in_context
+from otel_dify.sources.hooks import hook
 
 _RUNNERS = {
     "core.app.apps.chat.app_runner": "ChatAppRunner.run",
@@ -59,19 +59,20 @@ def attach(module: ModuleType) -> None:
     if name in _RUNNERS:
         attach_calls(module, Call(_RUNNERS[name], MESSAGE, _describe))
     elif name in _GENERATORS:
-        wrap_function_wrapper(module, _GENERATORS[name], _on_generate)
+        hook(module, _GENERATORS[name], _on_generate, "names of apps are not known")
     elif name in _AGENTS:
         function, strategy = _AGENTS[name]
         attach_calls(module, Call(function, AGENT, lambda given: _agent(given, strategy)))
     elif name == _QUEUE:
         dify_activity.attach()
-        wrap_function_wrapper(module, "AppQueueManager.publish", _on_publish)
+        lost = "time to first token and failures of messages are not seen"
+        hook(module, "AppQueueManager.publish", _on_publish, lost)
     elif name == _THOUGHTS:
-        wrap_function_wrapper(module, "BaseAgentRunner.create_agent_thought", _on_thought)
+        lost = "rounds of agents are not counted"
+        hook(module, "BaseAgentRunner.create_agent_thought", _on_thought, lost)
     else:
-        wrap_function_wrapper(
-            module, "AppGenerateService._build_streaming_task_on_subscribe", _on_enqueue
-        )
+        enqueue = "AppGenerateService._build_streaming_task_on_subscribe"
+        hook(module, enqueue, _on_enqueue, "a streamed run is a trace of its own in the worker")
 
 
 def _on_generate(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs: Any) -> Any:

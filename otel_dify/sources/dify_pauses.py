@@ -12,11 +12,11 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
 from otel_dify.sources import dify_requests
 from otel_dify.sources.graphon_run import open_runs, resumed_from
+from otel_dify.sources.hooks import hook
 
 _PAUSE = "core.app.layers.pause_state_persist_layer"
 _GENERATORS = {
@@ -25,6 +25,7 @@ _GENERATORS = {
 }
 WATCHES = (_PAUSE, *_GENERATORS)
 
+_LOST = "a run that goes on after a pause is not linked to where it was left"
 _EXTRA = "otel_dify_traceparent"
 
 
@@ -32,9 +33,9 @@ def attach(module: ModuleType) -> None:
     """Attach to one of the modules that it watches."""
     name = module.__name__
     if name == _PAUSE:
-        wrap_function_wrapper(module, "PauseStatePersistenceLayer.on_event", _on_event)
-    elif hasattr(getattr(module, _GENERATORS[name].partition(".")[0]), "resume"):
-        wrap_function_wrapper(module, _GENERATORS[name], _on_resume)
+        hook(module, "PauseStatePersistenceLayer.on_event", _on_event, _LOST)
+    else:
+        hook(module, _GENERATORS[name], _on_resume, _LOST)
 
 
 def _on_event(wrapped: Callable[..., Any], layer: Any, args: Any, kwargs: Any) -> Any:

@@ -7,22 +7,16 @@ from types import ModuleType
 from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from wrapt import wrap_function_wrapper
 
-from otel_dify.guard import say_once
+from otel_dify.sources.hooks import hook
 
 WATCHES = ("core.callback_handler.agent_tool_callback_handler",)
 
 
 def attach(module: ModuleType) -> None:
     """Attach before the other callbacks import the function by name."""
-    if hasattr(module, "print_text"):
-        wrap_function_wrapper(module, "print_text", _on_print)
-    else:
-        say_once(
-            f"{module.__name__}.print_text is not there in this version of Dify: what it prints of "
-            "tools may be in the log records of workers"
-        )
+    lost = "what it prints of tools may be in the log records of workers"
+    hook(module, "print_text", _on_print, lost)
 
 
 def _on_print(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:

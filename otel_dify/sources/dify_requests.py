@@ -8,11 +8,11 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext
-from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.operation import current
+from otel_dify.sources.hooks import has, hook
 
 WATCHES = ("core.helper.trace_id_helper",)
 
@@ -21,9 +21,11 @@ _NAMES = {"external_trace_id": a.EXTERNAL_TRACE_ID, "trace_session_id": a.SESSIO
 
 def attach(module: ModuleType) -> None:
     """Attach before the controllers import the functions by name."""
-    for name in _NAMES:
-        if hasattr(module, f"get_{name}"):
-            wrap_function_wrapper(module, f"get_{name}", _taking(name))
+    for name, attribute in _NAMES.items():
+        # Dify 1.13 has no sessions.
+        if attribute is a.SESSION_ID and not has(module, f"get_{name}"):
+            continue
+        hook(module, f"get_{name}", _taking(name), f"requests do not have {attribute.key}")
 
 
 def take(known: Mapping[str, object], left: SpanContext | None = None) -> None:

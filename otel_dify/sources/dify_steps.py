@@ -7,15 +7,15 @@ from types import ModuleType
 from typing import Any
 
 from opentelemetry import context as context_api
-from wrapt import wrap_function_wrapper
 
-from otel_dify.guard import failed, guarded, say_once
+from otel_dify.guard import failed, guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import DRAFT_NODE, RUN
 from otel_dify.operations.operation import current
 from otel_dify.sources import known_apps
 from otel_dify.sources.graphon_nodes import owner_of
 from otel_dify.sources.graphon_run import RunObserver
+from otel_dify.sources.hooks import hook
 from otel_dify.sources.streams import observed
 
 _ENTRY = "core.workflow.workflow_entry"
@@ -27,14 +27,10 @@ _STEP = "WorkflowEntry._traced_node_run"
 def attach(module: ModuleType) -> None:
     """Attach to where the editor's node is run."""
     if module.__name__ == _SERVICE:
-        wrap_function_wrapper(module, "WorkflowService.run_draft_workflow_node", _on_service)
-    elif hasattr(module.WorkflowEntry, "_traced_node_run"):
-        wrap_function_wrapper(module, _STEP, _on_step)
+        lost = "nodes that are tried out in the editor have no name of their app"
+        hook(module, "WorkflowService.run_draft_workflow_node", _on_service, lost)
     else:
-        say_once(
-            f"{module.__name__}.{_STEP} is not there in this version of Dify: nodes that are tried "
-            "out in the editor are not seen"
-        )
+        hook(module, _STEP, _on_step, "nodes that are tried out in the editor are not seen")
 
 
 def _on_service(wrapped: Callable[..., Any], _service: Any, args: Any, kwargs: Any) -> Any:

@@ -7,13 +7,12 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from wrapt import wrap_function_wrapper
-
 from otel_dify.guard import failed
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import TOOL_CALL
 from otel_dify.operations.operation import current, start
 from otel_dify.sources.calls import plain
+from otel_dify.sources.hooks import hook
 from otel_dify.sources.streams import observe
 from otel_dify.sources.tools import Messages
 
@@ -22,7 +21,7 @@ WATCHES = ("core.tools.__base.tool",)
 
 def attach(module: ModuleType) -> None:
     """Attach to the base class of tools."""
-    wrap_function_wrapper(module, "Tool.invoke", _on_invoke)
+    hook(module, "Tool.invoke", _on_invoke, "calls of tools by agents are not seen")
 
 
 def _on_invoke(wrapped: Callable[..., Any], tool: Any, args: Any, kwargs: Any) -> Any:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
 from opentelemetry import context as context_api
-from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations.kinds import RUN
 from otel_dify.sources.graphon_nodes import NodeExecution, part_of
 from otel_dify.sources.graphon_run import RunObserver, describe_run, observe_nodes
+from otel_dify.sources.hooks import hook
 
 # By identity of the engine's runtime state; both live and die with the engine.
 _observers: WeakValueDictionary[int, RunObserver] = WeakValueDictionary()
@@ -35,10 +34,14 @@ def attach(module: ModuleType) -> None:
     Args:
         module: ``graphon.graph_engine.graph_engine``.
     """
-    wrap_function_wrapper(module, "GraphEngine.__init__", _on_init)
-    state = import_module("graphon.runtime.graph_runtime_state")
-    wrap_function_wrapper(state, "GraphRuntimeState.create_child_engine", _on_child)
-    observe_nodes(import_module("graphon.nodes.base.node"))
+    hook(module, "GraphEngine.__init__", _on_init, "runs and their nodes are not seen")
+    hook(
+        "graphon.runtime.graph_runtime_state",
+        "GraphRuntimeState.create_child_engine",
+        _on_child,
+        "items of iterations and passes of loops are taken for runs",
+    )
+    observe_nodes()
 
 
 class _Layer:

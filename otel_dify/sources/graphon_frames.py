@@ -11,13 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from opentelemetry import context as context_api
-from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
@@ -25,6 +23,7 @@ from otel_dify.operations.kinds import PASS, RUN
 from otel_dify.operations.operation import Operation, start
 from otel_dify.sources.graphon_nodes import NodeExecution, part_of
 from otel_dify.sources.graphon_run import RunObserver, describe_run, observe_nodes
+from otel_dify.sources.hooks import hook
 
 
 def attach(module: ModuleType) -> None:
@@ -33,8 +32,8 @@ def attach(module: ModuleType) -> None:
     Args:
         module: ``graphon.engine.engine``.
     """
-    wrap_function_wrapper(module, "Engine.__init__", _on_init)
-    observe_nodes(import_module("graphon.nodes.base.node"))
+    hook(module, "Engine.__init__", _on_init, "runs and their nodes are not seen")
+    observe_nodes()
 
 
 def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) -> None:

@@ -11,14 +11,13 @@ import threading
 import time
 from collections.abc import Generator, Mapping
 from contextvars import ContextVar
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 from weakref import WeakValueDictionary
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanContext
-from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
@@ -35,6 +34,7 @@ from otel_dify.sources.graphon_nodes import (
     node_type,
     owner_of,
 )
+from otel_dify.sources.hooks import has, hook
 
 # Entry points of iterations and loops: neither does anything, and Dify records neither.
 _MARKERS = frozenset({"iteration-start", "loop-start"})
@@ -56,6 +56,7 @@ _NODE_STATUS = {
 resumed_from: ContextVar[SpanContext | None] = ContextVar("otel_dify.resumed_from", default=None)
 # Where a node that is about to run finds its operation (see _on_run).
 _SLOT = "_otel_dify_operation"
+_NODES = "graphon.nodes.base.node"
 
 
 open_runs: WeakValueDictionary[str, RunObserver] = WeakValueDictionary()
@@ -274,15 +275,13 @@ def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[a.Att
     }
 
 
-def observe_nodes(module: ModuleType) -> None:
-    """Make each node's operation the current one while the node runs.
-
-    Args:
-        module: ``graphon.nodes.base.node``.
-    """
-    wrap_function_wrapper(module, "Node.run", _on_run)
-    if hasattr(module.Node, "resume_container"):
-        wrap_function_wrapper(module, "Node.resume_container", _on_run)
+def observe_nodes() -> None:
+    """Make each node's operation the current one while the node runs."""
+    lost = "what nodes do lies below their run, not below them"
+    there = hook(_NODES, "Node.run", _on_run, lost)
+    # Only nodes of 0.8 and later are resumed.
+    if there and has(import_module(_NODES), "Node.resume_container"):
+        hook(_NODES, "Node.resume_container", _on_run, lost)
 
 
 def _on_run(wrapped: Any, node: Any, args: Any, kwargs: Any) -> Generator[Any, Any, Any]:

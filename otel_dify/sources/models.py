@@ -12,37 +12,35 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from wrapt import wrap_function_wrapper
-
 from otel_dify.guard import failed, guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import MODEL_CALL
 from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.hooks import has, hook
 from otel_dify.sources.providers import provider_name
 from otel_dify.sources.streams import observe
 
-# Class to what it does, in OpenTelemetry's words where they have one; and the name of the
-# argument that holds the inputs, with its position.
-_CLASSES: dict[str, tuple[str, str, int]] = {
-    "LargeLanguageModel": ("chat", "prompt_messages", 2),
-    "TextEmbeddingModel": ("embeddings", "texts", 2),
-    "RerankModel": ("rerank", "docs", 3),
-    "ModerationModel": ("moderation", "text", 2),
-    "Speech2TextModel": ("speech_to_text", "file", 2),
-    "TTSModel": ("text_to_speech", "content_text", 2),
+# Module to its class, and what that does, in OpenTelemetry's words where they have one; and the
+# name of the argument that holds the inputs, with its position.
+_CLASSES: dict[str, tuple[str, str, str, int]] = {
+    "large_language_model": ("LargeLanguageModel", "chat", "prompt_messages", 2),
+    "text_embedding_model": ("TextEmbeddingModel", "embeddings", "texts", 2),
+    "rerank_model": ("RerankModel", "rerank", "docs", 3),
+    "moderation_model": ("ModerationModel", "moderation", "text", 2),
+    "speech2text_model": ("Speech2TextModel", "speech_to_text", "file", 2),
+    "tts_model": ("TTSModel", "text_to_speech", "content_text", 2),
 }
-_METHODS = ("invoke", "invoke_multimodal_rerank")
 
 
 def attach(module: ModuleType) -> None:
     """Attach to the model class of a module."""
-    for name, (operation_name, inputs, position) in _CLASSES.items():
-        model = vars(module).get(name)
-        for method in _METHODS:
-            if model is not None and method in vars(model):
-                wrap_function_wrapper(
-                    module, f"{name}.{method}", _around(operation_name, inputs, position)
-                )
+    name, operation_name, inputs, position = _CLASSES[module.__name__.rpartition(".")[2]]
+    around = _around(operation_name, inputs, position)
+    lost = f"model calls of kind '{operation_name}' are not seen"
+    hook(module, f"{name}.invoke", around, lost)
+    # Only rerank models have it.
+    if has(module, f"{name}.invoke_multimodal_rerank"):
+        hook(module, f"{name}.invoke_multimodal_rerank", around, lost)
 
 
 def _around(operation_name: str, inputs: str, position: int) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from wrapt import register_post_import_hook
 
-from otel_dify.guard import guarded
+from otel_dify.guard import guarded, say_once
 from otel_dify.sources import (
     carry,
     dify_helpers,
@@ -32,6 +32,7 @@ from otel_dify.sources import (
     dify_steps,
     dify_tools,
 )
+from otel_dify.sources.hooks import importable
 from otel_dify.startup import not_while_patching
 
 
@@ -50,24 +51,20 @@ class Source:
     adapter: str
 
 
+_BASES = ("base", "__base")
+# Modules of graphon that stand for each other in different versions.
+_ENGINES = ("graphon.graph_engine.graph_engine", "graphon.engine.engine")
 _MODELS = tuple(
-    f"graphon.model_runtime.model_providers.{base}.{kind}_model"
     # Up to graphon 0.2 the folder was called __base.
-    for base in ("base", "__base")
-    for kind in (
-        "large_language",
-        "text_embedding",
-        "rerank",
-        "moderation",
-        "speech2text",
-        "tts",
-    )
+    tuple(f"graphon.model_runtime.model_providers.{base}.{kind}_model" for base in _BASES)
+    for kind in ("large_language", "text_embedding", "rerank", "moderation", "speech2text", "tts")
 )
+_EITHER = {module: group for group in (_ENGINES, *_MODELS) for module in group}
 
 SOURCES: tuple[Source, ...] = (
-    Source("dify_graphon", ("graphon.graph_engine.graph_engine",), "graphon_engine"),
-    Source("dify_graphon", ("graphon.engine.engine",), "graphon_frames"),
-    Source("dify_models", _MODELS, "models"),
+    Source("dify_graphon", _ENGINES[:1], "graphon_engine"),
+    Source("dify_graphon", _ENGINES[1:], "graphon_frames"),
+    Source("dify_models", tuple(module for group in _MODELS for module in group), "models"),
     Source("dify_tools", ("graphon.nodes.tool.tool_node",), "tools"),
     Source("dify_pauses", dify_pauses.WATCHES, "dify_pauses"),
     Source("dify_messages", dify_messages.WATCHES, "dify_messages"),
@@ -91,6 +88,9 @@ SOURCES: tuple[Source, ...] = (
     Source("redis", ("redis",), "redis"),
     Source("httpx", ("httpx",), "httpx"),
 )
+
+_DIFY = "app_factory"
+"""Module of Dify that makes the app, in API, worker and beat alike."""
 
 _attached: set[str] = set()
 
@@ -125,6 +125,8 @@ def attach(name: str) -> None:
     """Attach the sources of a name, each when what it watches has been imported."""
     if name in _attached:
         return
+    if not _attached:
+        register_post_import_hook(lambda _: not_while_patching(_say_what_is_missing), _DIFY)
     _attached.add(name)
     for source in SOURCES:
         if source.name == name:
@@ -138,6 +140,26 @@ def attach_all(disabled: frozenset[str] = frozenset()) -> None:
         for source in SOURCES:
             if source.name not in disabled:
                 attach(source.name)
+
+
+def _say_what_is_missing() -> None:
+    """Name, all together, the modules that this version of Dify or graphon lacks.
+
+    No source would say so: each waits for a module that is never imported.
+    """
+    with guarded("otel_dify.sources.registry missing"):
+        missing = {
+            f"{' or '.join(stands_in)} ({source.name})": None
+            for source in SOURCES
+            if source.name in _attached and source.name.startswith("dify_")
+            for stands_in in (_EITHER.get(module, (module,)) for module in source.watches)
+            if not any(importable(module) for module in stands_in)
+        }
+        if missing:
+            say_once(
+                "This version of Dify lacks modules that otel_dify attaches to; what is done there "
+                f"is not seen, all else is: {', '.join(missing)}"
+            )
 
 
 def _attacher(source: Source) -> Callable[[ModuleType], None]:

@@ -7,18 +7,19 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from wrapt import ObjectProxy, wrap_function_wrapper
+from wrapt import ObjectProxy
 
 from otel_dify.guard import failed, guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import TOOL_CALL
 from otel_dify.operations.operation import Operation, start
+from otel_dify.sources.hooks import hook
 from otel_dify.sources.streams import observe
 
 
 def attach(module: ModuleType) -> None:
     """Attach to the tool nodes made from now on."""
-    wrap_function_wrapper(module, "ToolNode.__init__", _on_init)
+    hook(module, "ToolNode.__init__", _on_init, "calls of tools by nodes are not seen")
 
 
 def _on_init(wrapped: Callable[..., None], node: Any, args: Any, kwargs: Any) -> None:

@@ -162,6 +162,18 @@ def test_queries_are_switched_off_from_outside_and_from_code(programs: Programs,
     assert request.number("dify.db.query.count") == 0
 
 
+def test_a_dify_that_lacks_modules_is_told_of_in_one_line(programs: Programs) -> None:
+    """It is told when Dify makes its app, and what is there is watched."""
+    (programs.folder / "app_factory.py").touch()
+    (programs.folder / "services").mkdir()
+    told = programs.script(PROGRAM.replace("import logging\n", "import app_factory, logging\n", 1))
+    assert told.stdout == "done\n"
+    [line] = [line for line in told.stderr.splitlines() if not line.startswith("INFO:")]
+    assert line.startswith("This version of Dify lacks modules that otel_dify attaches to")
+    assert "services.message_service (dify_lifecycle)" in line
+    check_that_all_is_told_once(programs)
+
+
 def test_what_a_program_returns_is_what_it_returned_without_us(programs: Programs) -> None:
     told = programs.script("import sys; print('out'); sys.exit(7)")
     assert (told.returncode, told.stdout, told.stderr) == (7, "out\n", "")
