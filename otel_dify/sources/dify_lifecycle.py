@@ -22,7 +22,7 @@ from otel_dify.operations.kinds_of_apps import (
 from otel_dify.operations.operation import Operation, start
 from otel_dify.sources import known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
-from otel_dify.sources.hooks import lacking
+from otel_dify.sources.hooks import has, lacking
 
 _APPS = "events.app_event"
 _DATASETS = "events.dataset_event"
@@ -49,10 +49,7 @@ def attach(module: ModuleType) -> None:
         for signal, kind in _SIGNALS[name].items():
             _connect(module, signal, kind)
     elif name == _ROWS:
-        # Imported by Dify, long since.
-        from sqlalchemy import event
-
-        event.listen(module.Conversation, "after_insert", _conversation_created)
+        _listen(module)
     elif name == _MESSAGES:
         attach_calls(module, Call("MessageService.create_feedback", FEEDBACK, _feedback))
     elif name == _ANNOTATIONS:
@@ -66,12 +63,26 @@ def attach(module: ModuleType) -> None:
         )
 
 
+def _listen(module: ModuleType) -> None:
+    """Make an operation of each row of ``conversations`` that is inserted."""
+    if not has(module, "Conversation"):
+        lacking(f"{module.__name__}.Conversation", _unseen(CONVERSATION_CREATED))
+        return
+    # Imported by Dify, long since.
+    from sqlalchemy import event
+
+    event.listen(module.Conversation, "after_insert", _conversation_created)
+
+
+def _unseen(kind: Kind) -> str:
+    return f"operations of kind '{kind.name}' are not seen"
+
+
 def _connect(module: ModuleType, signal: str, kind: Kind) -> None:
     """Make an operation of each sending of one of Dify's signals; its sender is the row."""
     found = getattr(module, signal, None)
     if found is None:
-        lost = f"operations of kind '{kind.name}' are not seen"
-        lacking(f"{module.__name__}.{signal}", lost)
+        lacking(f"{module.__name__}.{signal}", _unseen(kind))
         return
     found.connect(_receiver(kind), weak=False)
 
