@@ -67,12 +67,6 @@ def settings() -> str:
     return "\n".join(lines)
 
 
-_FAILURES = (
-    "An operation that failed has these as well, and its span the status ERROR. A request that "
-    "Dify refuses has the category, without being a failure."
-)
-
-
 def data_dictionary() -> str:
     """Write the data dictionary."""
     inherited = (attribute for attribute in all_attributes() if attribute.inherit)
@@ -81,7 +75,8 @@ def data_dictionary() -> str:
             HEAD,
             *_attributes(inherited),
             "",
-            _FAILURES,
+            "An operation that failed has these as well, and its span the status ERROR.",
+            "A request that Dify refuses has the category, without being a failure.",
             "",
             *_attributes(FAILED),
             "",

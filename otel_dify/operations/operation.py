@@ -174,7 +174,8 @@ class Operation:
     def fail(self, error: BaseException | str, error_type: str = "") -> None:
         """Mark the operation as failed. The first failure is the cause and stays.
 
-        What ends by one of ``STOPS`` has been stopped instead.
+        A type that says nothing gives way to that of the failure below which the text repeats. What
+        ends by one of ``STOPS`` has been stopped instead.
         """
         if a.ERROR_TYPE.key in self.attributes:
             return
@@ -184,6 +185,9 @@ class Operation:
                 self.set(self.kind.status, "stopped")
             return
         raised = error if isinstance(error, BaseException) else None
+        below, message = self.failure_below
+        if message and message in str(error) and category_of(kind) == "internal":
+            kind = below
         self.set(a.ERROR_TYPE, kind)
         self.set(a.ERROR_MESSAGE, str(error))
         self.set(a.ERROR_CATEGORY, category_of(kind))

@@ -73,9 +73,7 @@ def _generated(operation: Operation, result: Any, _given: Arguments) -> None:
     operation.set(a.GENERATION_OUTPUT, result)
     error = result.get("error") if isinstance(result, Mapping) else None
     if error:
-        kind, message = operation.failure_below
-        caused = bool(message) and message in str(error)
-        operation.fail(str(error), kind if caused else "GenerationError")
+        operation.fail(str(error), "GenerationError")
 
 
 def _moderation(kind: str) -> Callable[[Arguments], Mapping[a.Attribute, object]]:

@@ -217,6 +217,7 @@ def test_a_failed_query_has_a_span_without_values(
     known = dict(query.attributes or {})
     assert known["db.query.text"] == "SELECT * FROM nowhere WHERE name = ? AND age > ? AND x1 = ?"
     assert known["db.system.name"] == "sqlite"
+    assert known["error.type"] == "OperationalError"
     assert "S3CRET" not in str(known)
     database.dispose()
 

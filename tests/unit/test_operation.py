@@ -305,3 +305,23 @@ def test_a_span_of_somebody_else_is_the_parent(recorded: Recording) -> None:
     assert parent is not None
     assert parent.span_id == 2
     assert context_api.get_current() == Context()
+
+
+@pytest.mark.parametrize(
+    ("own", "text", "error_type", "category"),
+    [
+        ("HttpRequestNodeError", "it timed out", "ReadTimeout", "timeout"),
+        ("HttpRequestNodeError", "no such host", "HttpRequestNodeError", "internal"),
+        ("InvokeRateLimitError", "it timed out", "InvokeRateLimitError", "rate_limit"),
+    ],
+)
+def test_a_type_that_says_nothing_gives_way_to_that_of_the_cause(
+    recorded: Recording, own: str, text: str, error_type: str, category: str
+) -> None:
+    del recorded
+    node = start(NODE)
+    call = start(HTTP_CALL, parent=node.context)
+    call.fail("timed out", "ReadTimeout")
+    node.fail(text, own)
+    assert node.get(a.ERROR_TYPE) == error_type
+    assert node.get(a.ERROR_CATEGORY) == category
