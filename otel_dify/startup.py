@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ from otel_dify.signals.log_bridge import LogBridge
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger
+
+NEEDED = (1, 40)
+"""Major and minor version of OpenTelemetry's SDK that is needed at least."""
 
 _ENVIRONMENT = {
     # Stable names from the instrumentations that still default to the old ones.
@@ -60,7 +64,8 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
         command: the command line that tells the role; this process's where none is given.
 
     Returns:
-        Whether telemetry is on: not with ``OTEL_SDK_DISABLED=true``.
+        Whether telemetry is on: not with ``OTEL_SDK_DISABLED=true``, nor on an OpenTelemetry that
+        is too old for it.
     """
     global _started  # noqa: PLW0603 - a process starts once
     settings = s.Settings(environ)
@@ -68,6 +73,8 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
         return False
     if _started:
         return True
+    if not _is_new_enough(version("opentelemetry-sdk")):
+        return False
     _started = True
     for problem in settings.problems:
         say_once(problem)
@@ -96,6 +103,22 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
     register_post_import_hook(_watch_gevent, "gevent.monkey")
     _bridge_logs(settings, make)
     return True
+
+
+def _is_new_enough(installed: str) -> bool:
+    """Tell whether this OpenTelemetry is one that can be used; say so where it is not.
+
+    Installed beside Dify without dependencies, nothing else has looked.
+    """
+    parts = re.findall(r"\d+", installed)
+    new_enough = tuple(map(int, parts[:2])) >= NEEDED
+    if not new_enough:
+        say_once(
+            f"otel_dify needs OpenTelemetry {NEEDED[0]}.{NEEDED[1]} or later and this Dify has "
+            f"{installed}: nothing is recorded, and Dify runs as without otel_dify. Dify 1.14 and "
+            "later have a new enough one"
+        )
+    return new_enough
 
 
 def _drop_unusable_limits() -> None:

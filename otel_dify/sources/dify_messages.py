@@ -72,7 +72,7 @@ def attach(module: ModuleType) -> None:
         hook(module, "BaseAgentRunner.create_agent_thought", _on_thought, lost)
     else:
         enqueue = "AppGenerateService._build_streaming_task_on_subscribe"
-        hook(module, enqueue, _on_enqueue, "a streamed run is a trace of its own in the worker")
+        hook(module, enqueue, _on_enqueue, "a streamed run may be a trace of its own")
 
 
 def _on_generate(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs: Any) -> Any:

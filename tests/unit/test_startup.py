@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import requires
 
 import pytest
 
+from otel_dify import guard, startup
 from otel_dify.settings import SETTINGS
-from otel_dify.startup import _program, gevent_pending, role_of
+from otel_dify.startup import NEEDED, _program, gevent_pending, role_of
 
 PYTHON = "/opt/venv/bin/python3.12"
 
@@ -66,3 +68,34 @@ def test_every_variable_of_ours_is_an_option_of_the_command() -> None:
 
     ours = {setting.name for setting in SETTINGS if not setting.standard}
     assert ours == {name for name in vars(environment_variables) if name.startswith("OTEL_DIFY_")}
+
+
+@pytest.mark.parametrize(
+    ("installed", "usable"),
+    [("1.28.0", False), ("1.9", False), ("1.39.1", False), ("1.40.0", True), ("2.0rc1", True)],
+)
+def test_an_opentelemetry_that_is_too_old_is_told_of_and_not_used(
+    installed: str,
+    usable: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Dify 1.13.3 has 1.28."""
+    monkeypatch.setattr(guard, "_said", set())
+    monkeypatch.setattr(startup, "version", lambda _name: installed)
+    monkeypatch.setattr(startup, "_started", False)
+    if not usable:
+        assert not startup.start({}, ["gunicorn"])
+        assert not startup.start({}, ["gunicorn"])
+        [record] = caplog.records
+        assert f"needs OpenTelemetry 1.40 or later and this Dify has {installed}" in (
+            record.getMessage()
+        )
+    else:
+        assert startup._is_new_enough(installed)
+        assert not caplog.records
+
+
+def test_the_opentelemetry_that_is_needed_is_the_one_that_the_package_asks_for() -> None:
+    asked = {line.partition(";")[0] for line in requires("otel-dify") or ()}
+    assert f"opentelemetry-sdk>={NEEDED[0]}.{NEEDED[1]}.0" in asked
