@@ -256,10 +256,14 @@ STREAM = _define("gen_ai.request.stream", "boolean", "Whether the answer is stre
 INPUT_TOKENS = _define("gen_ai.usage.input_tokens", "int", "Input tokens of this call")
 OUTPUT_TOKENS = _define("gen_ai.usage.output_tokens", "int", "Output tokens of this call")
 CACHED_TOKENS = _define(
-    "gen_ai.usage.cache_read.input_tokens", "int", "Input tokens read from a cache, where known"
+    "gen_ai.usage.cache_read.input_tokens",
+    "int",
+    "Input tokens read from a cache; no usage of graphon up to 0.8 has them",
 )
 REASONING_TOKENS = _define(
-    "gen_ai.usage.reasoning.output_tokens", "int", "Output tokens of reasoning, where known"
+    "gen_ai.usage.reasoning.output_tokens",
+    "int",
+    "Output tokens of reasoning; no usage of graphon up to 0.8 has them",
 )
 CALL_PRICE = _define("gen_ai.usage.cost", "double", "Price of this call, in its currency")
 CALL_CURRENCY = _define("gen_ai.usage.cost.currency", "string", "Currency of the price")
