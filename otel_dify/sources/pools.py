@@ -58,7 +58,7 @@ def _on_connect(wrapped: Callable[..., Any], pool: Any, args: Any, kwargs: Any) 
             waited = time.monotonic() - before
             if waited > SLOW_S:
                 logger.warning(
-                    "A database connection was got after %.1f s: the pool is exhausted or the "
+                    "Waited %.1f s for a database connection: the pool is exhausted or the "
                     "database slow. %s. Raise SQLALCHEMY_POOL_SIZE or look for slow queries",
                     waited,
                     pool.status(),
