@@ -6,12 +6,14 @@ into signals. An operation is open on one thread and may be ended on another.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
+from weakref import WeakSet
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -61,6 +63,7 @@ class Operation:
     """
 
     __slots__ = (
+        "__weakref__",
         "_inherited",
         "_recorders",
         "attributes",
@@ -221,6 +224,7 @@ class Operation:
             self.set(self.kind.status, "failed" if self.failed else "succeeded")
         for recorder in self._recorders:
             recorder.end(self)
+        _open.discard(self)
         # An exception holds its frames, and with them whatever Dify had in its hands.
         self.error = None
 
@@ -271,6 +275,12 @@ def current(context: Context | None = None) -> Operation | None:
     return found if isinstance(found, Operation) else None
 
 
+_GLANCE_S = 0.01
+_open: WeakSet[Operation] = WeakSet()
+# A child has none of its parent's threads, which end what they have begun.
+os.register_at_fork(after_in_child=_open.clear)
+
+
 def _no_recorders() -> Sequence[Recorder]:
     return ()
 
@@ -315,4 +325,14 @@ def start(
         operation.set(attribute, value)
     for recorder in operation._recorders:  # noqa: SLF001 - its own module
         recorder.start(operation)
+    # Queries are most of all operations and none outlasts what made it.
+    if not kind.folds:
+        _open.add(operation)
     return operation
+
+
+def wait_until_ended(seconds: float) -> None:
+    """Wait, at most for so long, until every operation of this process has ended."""
+    deadline = time.monotonic() + seconds
+    while _open and time.monotonic() < deadline:
+        time.sleep(_GLANCE_S)

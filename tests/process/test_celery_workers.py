@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from tests.process.conftest import DEADLINE, Programs
+from tests.process.conftest import DEADLINE, Programs, eventually
 
 WRONG = (
     "Traceback",
@@ -110,3 +110,27 @@ def test_prefork(programs: Programs, tasks: Tasks) -> None:
 def test_a_worker_that_is_interrupted_tells_its_last(programs: Programs, tasks: Tasks) -> None:
     """As by Ctrl-C, or by an init that sends an interrupt."""
     check(programs, work(programs, tasks, "-P", "prefork", "-c", "1", stop=signal.SIGINT))
+
+
+def test_what_ends_after_its_task_is_told_by_a_process_that_ends_with_it(
+    programs: Programs, fresh_broker: str
+) -> None:
+    """A run of Dify has a thread of its own; the pool process ends after its last task."""
+    programs.start(
+        "worker",
+        *("celery", "-A", "trailing", "worker", "-l", "INFO", "-P", "prefork"),
+        *("-c", "1", "--max-tasks-per-child", "1"),
+        ready=lambda: " ready." in programs.log("worker"),
+        env={"BROKER": fresh_broker},
+    )
+    with Celery("client", broker=fresh_broker) as client:
+        for _ in range(3):
+            client.send_task("trailing.work", ignore_result=True)
+        assert eventually(lambda: programs.log("worker").count(" succeeded in ") == 3)
+    programs.stop()
+
+    tasks = programs.spans("process trailing.work")
+    runs = programs.spans("run")
+    assert [span.parent_id for span in runs] == [span.span_id for span in tasks]
+    assert len(runs) == 3
+    assert programs.counted("dify.custom.duration") == 3
