@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from collector.grafana.catalogue import DASHBOARDS
-from collector.grafana.panels import write
+from collector.grafana.writing import write
 
 FOLDER = Path(__file__).parent / "dashboards"
 

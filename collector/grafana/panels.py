@@ -1,30 +1,24 @@
-"""How a panel and a dashboard become Grafana's JSON, by Grafana's own Foundation SDK."""
+"""What a dashboard is made of: panels in sections, and the choices above them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from grafana_foundation_sdk.builders import (
-    dashboard,
-    heatmap,
-    logs,
-    loki,
-    prometheus,
-    stat,
-    timeseries,
-)
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models import prometheus as prometheus_models
-
-type Drawn = Literal["series", "stat", "heatmap", "logs"]
+type Drawn = Literal["series", "bars", "stat", "up", "heatmap", "logs"]
 type Source = Literal["prometheus", "loki"]
 
-ROW = 3
-"""Panels beside each other; Grafana's grid is 24 wide."""
+THIRD, HALF, WHOLE = 8, 12, 24
+"""Parts of the width of Grafana's grid."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From which values on something is yellow, and red."""
+
+    warning: float
+    critical: float
 
 
 @dataclass(frozen=True)
@@ -36,8 +30,13 @@ class Panel:
         chinese: the same in Chinese.
         queries: legend (`{{label}}`) to PromQL or LogQL.
         unit: Grafana's name of the unit.
-        drawn: how it is shown.
+        drawn: how it is shown; `bars` are stacked counts, `up` says UP or DOWN for 1 or 0.
         source: which data source answers.
+        limits: colours of a number, dashed lines among series.
+        opens: uid of the dashboard behind it.
+        quiet: to have nothing to show is good news.
+        width: of 24.
+        height: in rows of Grafana's grid, 30 pixels each.
     """
 
     title: str
@@ -46,6 +45,93 @@ class Panel:
     unit: str = "short"
     drawn: Drawn = "series"
     source: Source = "prometheus"
+    limits: Limits | None = None
+    opens: str = ""
+    quiet: bool = False
+    width: int = THIRD
+    height: int = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what a query answers now, a row for each value of its labels."""
+
+    heading: str
+    query: str
+    unit: str = "short"
+    limits: Limits | None = None
+    source: Source = "prometheus"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: in English.
+        chinese: the same in Chinese.
+        labels: label to heading. Answers are one row where they agree in the labels that all of
+            them have.
+        columns: numbers. One without a heading gives only its labels.
+        sorts: the heading that sorts, and whether the largest comes first.
+        opens: uid of the dashboard behind it.
+        quiet: to have nothing to show is good news.
+        width: of 24.
+        height: in rows of Grafana's grid.
+    """
+
+    title: str
+    chinese: str
+    labels: Mapping[str, str]
+    columns: tuple[Column, ...]
+    sorts: tuple[str, bool]
+    opens: str = ""
+    quiet: bool = False
+    width: int = WHOLE
+    height: int = 8
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table of the newest 1000 log records, a row for each.
+
+    A query of numbers by run would be refused by Loki: it answers with 500 series at most.
+
+    Attributes:
+        title: in English.
+        chinese: the same in Chinese.
+        query: LogQL that selects records.
+        fields: label to heading; the record's time comes first.
+        numbers: which of them are numbers, with their units.
+        sorts: the heading that sorts, and whether the largest comes first.
+        opens: uid of the dashboard behind it.
+        quiet: to have nothing to show is good news.
+        width: of 24.
+        height: in rows of Grafana's grid.
+    """
+
+    title: str
+    chinese: str
+    query: str
+    fields: Mapping[str, str]
+    numbers: Mapping[str, tuple[str, Limits | None]]
+    sorts: tuple[str, bool]
+    opens: str = ""
+    quiet: bool = False
+    width: int = WHOLE
+    height: int = 8
+
+
+type Shown = Panel | Table | Listing
+
+
+@dataclass(frozen=True)
+class Section:
+    """Panels under one heading."""
+
+    title: str
+    chinese: str
+    panels: tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
@@ -72,87 +158,5 @@ class Dashboard:
     uid: str
     title: str
     chinese: str
-    panels: tuple[Panel, ...]
+    sections: tuple[Section, ...]
     variables: tuple[Variable, ...] = ()
-
-
-def write(made: Dashboard) -> str:
-    """Write a dashboard as Grafana reads it.
-
-    Returns:
-        JSON, the same for the same dashboard.
-    """
-    builder = (
-        dashboard.Dashboard(f"{made.title} · {made.chinese}")
-        .uid(made.uid)
-        .tags(["dify"])
-        .time("now-1h", "now")
-        .refresh("30s")
-        .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .editable()
-        .link(
-            dashboard.DashboardLink("Dify")
-            .type(models.DashboardLinkType.DASHBOARDS)
-            .tags(["dify"])
-            .as_dropdown(True)
-            .keep_time(True)
-        )
-    )
-    for variable in made.variables:
-        builder.with_variable(_variable(variable))
-    for panel in made.panels:
-        builder.with_panel(_panel(panel))
-    return json.dumps(builder.build(), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
-
-
-def _reference(source: Source) -> models.DataSourceRef:
-    return models.DataSourceRef(type_val=source, uid=source)
-
-
-def _variable(variable: Variable) -> dashboard.QueryVariable | dashboard.TextBoxVariable:
-    if not variable.values:
-        return (
-            dashboard.TextBoxVariable(variable.name)
-            .label(variable.title)
-            .default_value(variable.default)
-        )
-    return (
-        dashboard.QueryVariable(variable.name)
-        .label(variable.title)
-        .query(variable.values)
-        .datasource(_reference("prometheus"))
-        .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .include_all(True)
-        .all_value(variable.default)
-        .multi(True)
-    )
-
-
-type _Made = timeseries.Panel | stat.Panel | heatmap.Panel | logs.Panel
-
-
-def _panel(panel: Panel) -> _Made:
-    made: _Made
-    if panel.drawn == "logs":
-        made = logs.Panel().span(24)
-    elif panel.drawn == "stat":
-        made = stat.Panel().span(24 // ROW).unit(panel.unit)
-    elif panel.drawn == "heatmap":
-        made = heatmap.Panel().span(24 // ROW).unit(panel.unit)
-    else:
-        made = timeseries.Panel().span(24 // ROW).unit(panel.unit)
-    made.title(f"{panel.title} · {panel.chinese}").height(8)
-    made.datasource(_reference(panel.source))
-    for number, (legend, expression) in enumerate(panel.queries.items()):
-        identity = chr(ord("A") + number)
-        if panel.source == "loki":
-            found = loki.Dataquery().expr(expression).ref_id(identity).legend_format(legend)
-            made.with_target(found.query_type("range"))
-            continue
-        asked = prometheus.Dataquery().expr(expression).ref_id(identity).legend_format(legend)
-        if panel.drawn == "heatmap":
-            asked.format(prometheus_models.PromQueryFormat.HEATMAP)
-        # Exemplars: the dots that lead to a trace.
-        asked.exemplar("_bucket" in expression)
-        made.with_target(asked.range())
-    return made

@@ -22,10 +22,23 @@ def rate(by: str, metric: str, labels: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{labels}}}{RATE}))"
 
 
-def quantile(q: float, metric: str, labels: str = "", by: str = "") -> str:
+def a_minute(by: str, metric: str, labels: str = "") -> str:
+    """Ask for events a minute, by labels."""
+    return f"60 * {rate(by, metric, labels)}"
+
+
+def part(by: str, metric: str, labels: str, chosen: str, window: str = RATE) -> str:
+    """Ask for the part of events that has some more labels, 0 to 1; 0 where none has."""
+    every = f"sum by ({by}) (rate({metric}{{{labels}}}{window}))"
+    both = ",".join(filter(None, (labels, chosen)))
+    some = f"sum by ({by}) (rate({metric}{{{both}}}{window}))"
+    return f"({some} or 0 * {every}) / ({every} > 0)"
+
+
+def quantile(q: float, metric: str, labels: str = "", by: str = "", window: str = RATE) -> str:
     """Ask for a quantile of a histogram, by labels."""
     groups = f"le, {by}" if by else "le"
-    return f"histogram_quantile({q}, sum by ({groups}) (rate({metric}_bucket{{{labels}}}{RATE})))"
+    return f"histogram_quantile({q}, sum by ({groups}) (rate({metric}_bucket{{{labels}}}{window})))"
 
 
 def quantiles(metric: str, labels: str = "") -> dict[str, str]:
@@ -40,7 +53,7 @@ def daily(by: str, metric: str, labels: str = "") -> str:
 
 def counted(by: str, logql: str) -> str:
     """Ask for the number of log records, by labels."""
-    return f"sum by ({by}) (count_over_time({logql} [$__auto]))"
+    return f"sum by ({by}) (count_over_time({logql} [$__interval]))"
 
 
 def of_collector(name: str) -> dict[str, str]:

@@ -1,100 +1,240 @@
-"""Apps: how often they run, fail, how long they take, what they cost."""
+"""Apps: which one is wrong, slow or expensive, and why."""
 
 from __future__ import annotations
 
-from collector.grafana.panels import Dashboard, Panel, Variable
-from collector.grafana.queries import COST, TOKENS, daily, quantile, rate
+from collector.grafana.catalogue.choices import APP, LOGGED_OF_APP, OF_APP, TENANT
+from collector.grafana.panels import HALF, Column, Dashboard, Limits, Panel, Section, Table
+from collector.grafana.queries import COST, LOGS, TOKENS, a_minute, daily, part, quantile, rate
 
-OF_APP = 'app_id=~"$app"'
-OF_RUNS = OF_APP + ',type=~"workflow|message"'
-APP = Variable("app", "App · 应用", "label_values(dify_requests_total, app_id)")
+ENDED = 'type=~"workflow|message"'
+OF_RUNS = f"{OF_APP},{ENDED}"
+HOUR = "[1h]"
+NAMED = f'{LOGS} | dify_event_name=~"dify[.](workflow|message)[.]run" | dify_app_name!=""'
+
+
+def worst(labels: str = "", logged: str = "") -> Table:
+    """A line for every app that ran in the last hour: the table to begin with.
+
+    Names are in the logs only: an app without a record in the time chosen has just its id. One
+    that pays in two currencies has a second line, with that cost.
+
+    Args:
+        labels: PromQL's matchers of the apps chosen.
+        logged: the same for LogQL.
+    """
+    ran = ",".join(filter(None, (labels, ENDED)))
+    took = f'{{__name__=~"dify_(workflow|message)_duration_seconds_bucket",{labels}}}'
+    return Table(
+        "Apps in the last hour, most failures first",
+        "近 1 小时各应用 按失败率",
+        {
+            "app_id": "App id · 应用 ID",
+            "dify_app_name": "Name · 名称",
+            "currency": "Currency · 币种",
+        },
+        (
+            Column(
+                "Failed · 失败率",
+                part("app_id", "dify_requests_total", ran, 'status="failed"', HOUR),
+                "percentunit",
+                Limits(0.02, 0.1),
+            ),
+            Column(
+                "Runs · 运行数", f"sum by (app_id) (increase(dify_requests_total{{{ran}}}{HOUR}))"
+            ),
+            Column(
+                "P95 · 耗时",
+                f"histogram_quantile(0.95, sum by (le, app_id) (rate({took}{HOUR})))",
+                "s",
+                Limits(10, 30),
+            ),
+            Column("Tokens · Token 数", f"sum by (app_id) (increase({TOKENS}{{{labels}}}{HOUR}))"),
+            Column(
+                "Cost · 费用", f"sum by (app_id, currency) (increase({COST}{{{labels}}}{HOUR}))"
+            ),
+            Column(
+                "",
+                f"sum by (app_id, dify_app_name)"
+                f" (count_over_time({NAMED}{logged} | label_format app_id=dify_app_id [$__range]))",
+                source="loki",
+            ),
+        ),
+        ("Failed · 失败率", True),
+        opens="dify-apps",
+    )
+
 
 DASHBOARD = Dashboard(
     "dify-apps",
     "Dify: apps",
     "应用",
     (
-        Panel(
-            "Runs and messages a minute",
-            "每分钟运行与消息数",
-            {
-                "{{app_id}} {{type}} {{status}}": "60 * "
-                + rate("app_id, type, status", "dify_requests_total", OF_RUNS),
-            },
+        Section("Which app", "哪个应用", (worst(OF_APP, LOGGED_OF_APP),)),
+        Section(
+            "Wrong?",
+            "是否出错",
+            (
+                Panel(
+                    "Failures, part of all",
+                    "失败率",
+                    {
+                        "{{app_id}}": part(
+                            "app_id", "dify_requests_total", OF_RUNS, 'status="failed"'
+                        )
+                    },
+                    "percentunit",
+                    limits=Limits(0.02, 0.1),
+                    width=HALF,
+                ),
+                Panel(
+                    "Why they fail, a minute",
+                    "每分钟失败原因",
+                    {
+                        "{{error_category}} {{app_id}}": a_minute(
+                            "app_id, error_category", "dify_errors_total", OF_RUNS
+                        )
+                    },
+                    quiet=True,
+                    width=HALF,
+                ),
+                Panel(
+                    "Failed nodes a minute",
+                    "每分钟失败节点数",
+                    {
+                        "{{node_type}} {{error_category}}": a_minute(
+                            "node_type, error_category",
+                            "dify_errors_total",
+                            f'{OF_APP},type="node"',
+                        )
+                    },
+                    quiet=True,
+                    width=HALF,
+                ),
+                Panel(
+                    "Retries of nodes a minute",
+                    "每分钟节点重试数",
+                    {"{{node_type}}": a_minute("node_type", "dify_node_retries_total", OF_APP)},
+                    quiet=True,
+                    width=HALF,
+                ),
+            ),
         ),
-        Panel(
-            "Failures, part of all",
-            "失败率",
-            {"{{app_id}}": 'dify:slo:availability:error_ratio{app_id=~"$app",window="5m"}'},
-            "percentunit",
+        Section(
+            "Slow?",
+            "是否变慢",
+            (
+                Panel(
+                    "Duration of runs, 95 %",
+                    "运行耗时 P95",
+                    {
+                        "{{app_id}}": quantile(
+                            0.95, "dify_workflow_duration_seconds", OF_APP, "app_id"
+                        )
+                    },
+                    "s",
+                    limits=Limits(10, 30),
+                ),
+                Panel(
+                    "Duration of messages, 95 %",
+                    "消息耗时 P95",
+                    {
+                        "{{app_id}}": quantile(
+                            0.95, "dify_message_duration_seconds", OF_APP, "app_id"
+                        )
+                    },
+                    "s",
+                    limits=Limits(10, 30),
+                ),
+                Panel(
+                    "Time to first token, 95 %",
+                    "首 Token 时间 P95",
+                    {
+                        "{{app_id}}": quantile(
+                            0.95, "dify_message_time_to_first_token_seconds", OF_APP, "app_id"
+                        )
+                    },
+                    "s",
+                ),
+                Panel(
+                    "Slower than the objective of 30 s",
+                    "超过 30 秒目标的比例",
+                    {"{{app_id}}": 'dify:slo:latency:error_ratio{app_id=~"$app",window="1h"}'},
+                    "percentunit",
+                    width=HALF,
+                ),
+                Panel(
+                    "Duration of nodes, 95 %",
+                    "节点耗时 P95",
+                    {
+                        "{{node_type}}": quantile(
+                            0.95, "dify_node_duration_seconds", OF_APP, "node_type"
+                        )
+                    },
+                    "s",
+                    width=HALF,
+                ),
+            ),
         ),
-        Panel(
-            "Why they fail",
-            "失败原因",
-            {
-                "{{app_id}} {{error_category}}": rate(
-                    "app_id, error_category", "dify_errors_total", OF_RUNS
-                )
-            },
+        Section(
+            "Expensive?",
+            "是否昂贵",
+            (
+                Panel(
+                    "Cost in 24 hours",
+                    "近 24 小时费用",
+                    {"{{app_id}} {{currency}}": daily("app_id, currency", COST, OF_APP)},
+                    width=HALF,
+                ),
+                Panel(
+                    "Cost an hour",
+                    "每小时费用",
+                    {"{{app_id}} {{currency}}": "3600 * " + rate("app_id, currency", COST, OF_APP)},
+                    width=HALF,
+                ),
+            ),
         ),
-        Panel(
-            "Duration of runs, 95 %",
-            "运行耗时 P95",
-            {"{{app_id}}": quantile(0.95, "dify_workflow_duration_seconds", OF_APP, "app_id")},
-            "s",
-        ),
-        Panel(
-            "Duration of messages, 95 %",
-            "消息耗时 P95",
-            {"{{app_id}}": quantile(0.95, "dify_message_duration_seconds", OF_APP, "app_id")},
-            "s",
-        ),
-        Panel(
-            "Time to first token, 95 %",
-            "首 Token 时间 P95",
-            {
-                "{{app_id}}": quantile(
-                    0.95, "dify_message_time_to_first_token_seconds", OF_APP, "app_id"
-                )
-            },
-            "s",
-        ),
-        Panel(
-            "Slower than the objective of 30 s",
-            "超过 30 秒目标的比例",
-            {"{{app_id}}": 'dify:slo:latency:error_ratio{app_id=~"$app",window="1h"}'},
-            "percentunit",
-        ),
-        Panel(
-            "Cost in 24 hours",
-            "近 24 小时费用",
-            {
-                "{{app_id}} {{currency}}": daily("app_id, currency", COST, OF_APP),
-            },
-        ),
-        Panel(
-            "Tokens a second",
-            "每秒 Token 数",
-            {"{{app_id}} {{gen_ai_token_type}}": rate("app_id, gen_ai_token_type", TOKENS, OF_APP)},
-        ),
-        Panel(
-            "Duration of nodes, 95 %",
-            "节点耗时 P95",
-            {"{{node_type}}": quantile(0.95, "dify_node_duration_seconds", OF_APP, "node_type")},
-            "s",
-        ),
-        Panel(
-            "Active conversations",
-            "活跃会话",
-            {"{{app_id}}": f"sum by (app_id) (dify_active_conversations{{{OF_APP}}})"},
-        ),
-        Panel(
-            "Feedback",
-            "用户反馈",
-            {
-                "{{app_id}} {{rating}}": daily("app_id, rating", "dify_feedback_total", OF_APP),
-            },
+        Section(
+            "Use",
+            "使用情况",
+            (
+                Panel(
+                    "Runs and messages a minute",
+                    "每分钟运行与消息数",
+                    {
+                        "{{app_id}} {{type}} {{status}}": a_minute(
+                            "app_id, type, status", "dify_requests_total", OF_RUNS
+                        ),
+                    },
+                    width=HALF,
+                ),
+                Panel(
+                    "Tokens a second",
+                    "每秒 Token 数",
+                    {
+                        "{{app_id}} {{gen_ai_token_type}}": rate(
+                            "app_id, gen_ai_token_type", TOKENS, OF_APP
+                        )
+                    },
+                    width=HALF,
+                ),
+                Panel(
+                    "Active conversations",
+                    "活跃会话",
+                    {"{{app_id}}": 'sum by (app_id) (dify_active_conversations{app_id=~"$app"})'},
+                    width=HALF,
+                ),
+                Panel(
+                    "Feedback in 24 hours",
+                    "近 24 小时用户反馈",
+                    {
+                        "{{app_id}} {{rating}}": daily(
+                            "app_id, rating", "dify_feedback_total", OF_APP
+                        )
+                    },
+                    width=HALF,
+                ),
+            ),
         ),
     ),
-    (APP,),
+    (TENANT, APP),
 )

@@ -1,0 +1,28 @@
+"""The choices above dashboards, and the labels that they choose."""
+
+from __future__ import annotations
+
+from collector.grafana.panels import Variable
+
+TENANT = Variable("tenant", "Workspace · 空间", "label_values(dify_requests_total, tenant_id)")
+APP = Variable(
+    "app", "App · 应用", 'label_values(dify_requests_total{tenant_id=~"$tenant"}, app_id)'
+)
+MODEL = Variable(
+    "model",
+    "Model · 模型",
+    "label_values(gen_ai_client_operation_duration_seconds_count, gen_ai_request_model)",
+)
+DATASET = Variable(
+    "dataset", "Dataset · 知识库", "label_values(dify_dataset_retrievals_total, dataset_id)"
+)
+QUEUE = Variable(
+    "queue",
+    "Queue · 队列",
+    "label_values(messaging_process_duration_seconds_count, messaging_destination_name)",
+)
+RUN = Variable("run", "Run id · 运行 ID", default=".+")
+WORDS = Variable("words", "Words (regular expression) · 文本 正则", default=".*")
+
+OF_APP = 'tenant_id=~"$tenant",app_id=~"$app"'
+LOGGED_OF_APP = ' | dify_tenant_id=~"$tenant" | dify_app_id=~"$app"'
