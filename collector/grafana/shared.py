@@ -38,7 +38,7 @@ MEANING = {
     **dict.fromkeys(("4xx", "WARN", "WARNING"), "orange"),
     **dict.fromkeys(("succeeded", "SUCCESS"), "green"),
 }
-"""Colours of series whose whole name says whether it is good."""
+"""Colours of series and statuses whose whole name says whether it is good."""
 
 
 type Made = timeseries.Panel | stat.Panel | heatmap.Panel | logs.Panel | table.Panel

@@ -12,6 +12,7 @@ from collector.grafana.panels import Limits, Listing, Table
 from collector.grafana.shared import (
     EMPTY,
     FOLLOWED,
+    MEANING,
     MORE,
     SEVERITY,
     asked_for,
@@ -88,8 +89,9 @@ def _label(label: str) -> list[models.DynamicConfigValue]:
     if label in FOLLOWED:
         url = FOLLOWED[label].replace("VALUE", "${__value.raw}")
         found.append(models.DynamicConfigValue("links", [{"title": MORE, "url": url}]))
-    if label == "severity":
-        results = {name: models.ValueMappingResult(color=it) for name, it in SEVERITY.items()}
+    colours = SEVERITY if label == "severity" else MEANING if label.endswith("status") else {}
+    if colours:
+        results = {name: models.ValueMappingResult(color=it) for name, it in colours.items()}
         found.append(models.DynamicConfigValue("mappings", [models.ValueMap(results)]))
         cell = {"type": "color-text"}
         found.append(models.DynamicConfigValue("custom.cellOptions", cell))

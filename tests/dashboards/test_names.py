@@ -12,7 +12,7 @@ import yaml
 
 from collector.grafana.__main__ import stale
 from collector.grafana.catalogue import DASHBOARDS
-from collector.grafana.panels import Table
+from collector.grafana.panels import Listing, Table
 from collector.native.programs import COLLECTOR_FOLDER
 from otel_dify.operations.attributes import all_attributes
 from otel_dify.operations.instruments import INSTRUMENTS, Instrument
@@ -217,6 +217,20 @@ def test_the_columns_of_a_table_can_be_joined() -> None:
                 name.strip() for by in GROUPED.findall(column.query) for name in by.split(",")
             }
             assert key in grouped, (table.title, column)
+
+
+def test_what_a_list_of_records_shows_is_logged() -> None:
+    known = {underscored(key) for key in KNOWN_ATTRIBUTES} | OTHER_LABELS
+    lists = [
+        panel
+        for board in DASHBOARDS
+        for section in board.sections
+        for panel in section.panels
+        if isinstance(panel, Listing)
+    ]
+    assert lists
+    for shown in lists:
+        assert set(shown.numbers) <= set(shown.fields) <= known, shown.title
 
 
 def test_titles_are_in_english_and_chinese() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collector.grafana.catalogue.choices import APP, LOGGED_OF_APP, OF_APP, TENANT
+from collector.grafana.catalogue.run import runs
 from collector.grafana.panels import HALF, Column, Dashboard, Limits, Panel, Section, Table
 from collector.grafana.queries import COST, LOGS, TOKENS, a_minute, daily, part, quantile, rate
 
@@ -175,6 +176,7 @@ DASHBOARD = Dashboard(
                 ),
             ),
         ),
+        Section("Its runs", "运行", (runs(LOGGED_OF_APP),)),
         Section(
             "Expensive?",
             "是否昂贵",
