@@ -34,8 +34,10 @@ def as_table(wanted: Table) -> table.Panel:
             asked.format(prometheus_models.PromQueryFormat.TABLE)
         made.with_target(asked)
         if column.heading:
-            alone = sum(one.source == column.source for one in wanted.columns) == 1
-            named["Value" if alone else f"Value #{chr(ord('A') + number)}"] = column.heading
+            # Grafana's Prometheus leaves the query out of the name where it was asked only one.
+            asked_alone = [one.source for one in wanted.columns].count("prometheus") == 1
+            plain = column.source == "prometheus" and asked_alone
+            named["Value" if plain else f"Value #{chr(ord('A') + number)}"] = column.heading
             made.override_by_name(column.heading, _number(column.unit, column.limits))
     # Without their times, answers that share a label are one row.
     made.with_transformation(_transformation("filterFieldsByName", include={"names": list(named)}))
