@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -32,7 +33,8 @@ def _on_invoke(wrapped: Callable[..., Any], tool: Any, args: Any, kwargs: Any) -
             # A tool node has begun this call already (tools.py); Dify knows more of it.
             above.set(a.TOOL_TYPE, plain(tool.tool_provider_type()))
             return wrapped(*args, **kwargs)
-        given = dict(zip(("user_id", "tool_parameters"), args, strict=False)) | kwargs
+        # By name: their order differs (1.16 puts a session first).
+        given = inspect.signature(wrapped).bind_partial(*args, **kwargs).arguments
         operation = start(
             TOOL_CALL,
             {
