@@ -268,7 +268,10 @@ def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
 
 
 def main() -> int:
-    """Run the load and print the table; the exit code is the number of unequal rows."""
+    """Run the load and print the table.
+
+    The exit code is the number of unequal rows; a table without rows is a failure too.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rig", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
@@ -287,6 +290,9 @@ def main() -> int:
         print(f"{row.what:13} {row.key:64} {row.truth:8} {row.counted:8}  {mark}")
     unequal = sum(row.truth != row.counted for row in rows)
     print(f"{calls} calls, {len(rows)} rows, {unequal} unequal")
+    if not rows:
+        print("Nothing was counted: do the calls reach this Dify, with keys that it knows?")
+        return 1
     return unequal
 
 
