@@ -23,7 +23,9 @@ from otel_dify.sources.hooks import hook
 
 # By identity of the engine's runtime state; both live and die with the engine.
 _observers: WeakValueDictionary[int, RunObserver] = WeakValueDictionary()
-_container: ContextVar[tuple[NodeExecution, Any] | None] = ContextVar(
+# The container that a child engine is being made for, and its variables; no container where its run
+# has ended, which a container that still works may not have noticed.
+_container: ContextVar[tuple[NodeExecution | None, Any] | None] = ContextVar(
     "otel_dify.container", default=None
 )
 
@@ -88,12 +90,14 @@ def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) 
         names = ("workflow_id", "graph", "graph_runtime_state")
         given = dict(zip(names, args, strict=False)) | kwargs
         state = given["graph_runtime_state"]
-        container = _container.get()
-        if container is None:
+        child = _container.get()
+        if child is None:
             known = describe_run(given["workflow_id"], given["graph"], state.variable_pool)
             observer = RunObserver(RUN, known, context_api.get_current())
+        elif child[0] is None:
+            return
         else:
-            observer = _part_of(*container)
+            observer = _part_of(child[0], child[1])
         _observers[id(state)] = observer
         engine.layer(_Layer(observer))
 
@@ -110,7 +114,7 @@ def _on_child(wrapped: Callable[..., Any], state: Any, args: Any, kwargs: Any) -
     with guarded("otel_dify.sources.graphon_engine child"):
         container = _find(_observers.get(id(state)), kwargs["root_node_id"])
         pool = kwargs.get("variable_pool") or state.variable_pool
-        token = None if container is None else _container.set((container, pool))
+        token = _container.set((container, pool))
     try:
         return wrapped(*args, **kwargs)
     finally:
