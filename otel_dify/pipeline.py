@@ -34,7 +34,7 @@ from otel_dify import settings as s
 from otel_dify.export import delivery
 from otel_dify.export.exporters import exporters
 from otel_dify.guard import failed, failures
-from otel_dify.operations.instruments import HOOK_FAILURES, ITEMS_LOST
+from otel_dify.operations.instruments import HOOK_FAILURES, ITEMS_LOST, WORKERS
 from otel_dify.operations.operation import Recorder, record_with
 from otel_dify.processors.content import ContentGate
 from otel_dify.processors.redactor import Redactor
@@ -67,6 +67,7 @@ class Pipeline:
             shutdown_on_exit=False,
             views=views(),
         )
+        gauges.provide(WORKERS, lambda: [(1, {})])
         gauges.provide(HOOK_FAILURES, _hook_failures)
         gauges.provide(ITEMS_LOST, lambda: [(n, {"signal": s}) for s, n in delivery.lost.items()])
         gauges.create(self.meter_provider.get_meter(SCOPE, __version__))

@@ -201,6 +201,12 @@ ACTIVE_SESSIONS = Instrument(
     "dify.active.sessions", "gauge", "{user}", "Users with a message in the last five minutes"
 )
 
+WORKERS = Instrument(
+    "dify.workers",
+    "gauge",
+    "{process}",
+    "1 for each process of Dify that records, told apart by its resource: sum or count them",
+)
 HOOK_FAILURES = Instrument(
     "otel_dify.hook.failures",
     "gauge",
@@ -223,6 +229,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
     CONNECTION_WAIT,
     ACTIVE_CONVERSATIONS,
     ACTIVE_SESSIONS,
+    WORKERS,
     REQUESTS,
     ERRORS,
     TOKENS_TOTAL,

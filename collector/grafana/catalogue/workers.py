@@ -90,6 +90,12 @@ DASHBOARD = Dashboard(
                     width=HALF,
                 ),
                 Panel(
+                    "Processes",
+                    "进程数",
+                    {"{{service_name}}": "count by (service_name) (dify_workers)"},
+                    width=HALF,
+                ),
+                Panel(
                     "Runs started outside, a minute",
                     "每分钟外部触发",
                     {"{{trigger}}": a_minute("trigger", "dify_trigger_total")},
