@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from otel_dify.guard import failed
 from otel_dify.operations import attributes as a
-from otel_dify.operations.operation import encodable
+from otel_dify.operations.values import encodable
 from otel_dify.processors.redaction import mask, mask_text
 
 if TYPE_CHECKING:
-    from otel_dify.operations.operation import Operation, Value
+    from otel_dify.operations.operation import Operation
+    from otel_dify.operations.values import Value
 
 # Where content can be looked up, the narrowest first.
 _KEYS = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from otel_dify.operations.operation import encodable
+from otel_dify.operations.values import encodable
 
 MASK = "***"
 _NAMES = (

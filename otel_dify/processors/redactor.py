@@ -10,7 +10,8 @@ from otel_dify.processors.redaction import MASK, mask_text, names_a_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_dify.operations.operation import Operation, Value
+    from otel_dify.operations.operation import Operation
+    from otel_dify.operations.values import Value
 
 REMEMBERED = 4096
 """Texts without a secret that are remembered: most attributes are ids and names of the few apps,

@@ -19,7 +19,8 @@ from otel_dify.processors.redaction import mask_text
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger
 
-    from otel_dify.operations.operation import Operation, Value
+    from otel_dify.operations.operation import Operation
+    from otel_dify.operations.values import Value
     from otel_dify.processors.content import ContentGate
 
 

@@ -19,7 +19,8 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import failed
-from otel_dify.operations.operation import as_value, current
+from otel_dify.operations.operation import current
+from otel_dify.operations.values import as_value
 from otel_dify.processors.log_content import holds_content, is_content
 from otel_dify.processors.redaction import MASK, mask, mask_text, names_a_secret
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry._logs import Logger
     from opentelemetry.context import Context
 
-    from otel_dify.operations.operation import Value
+    from otel_dify.operations.values import Value
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # Python level to OpenTelemetry severity (log data model, "Mapping of SeverityNumber").
