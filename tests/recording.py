@@ -67,9 +67,10 @@ class Recording:
         loggers = LoggerProvider(resource, shutdown_on_exit=False)
         loggers.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
         gate = ContentGate(content)
+        self.tracer = tracers.get_tracer("test")
         self.recorders = (
             Redactor(),
-            SpanRecorder(tracers.get_tracer("test"), gate, SLOW_QUERY_MS),
+            SpanRecorder(self.tracer, gate, SLOW_QUERY_MS),
             MetricRecorder(meters.get_meter("test"), owner_labels=True),
             EventRecorder(loggers.get_logger("test"), gate),
         )

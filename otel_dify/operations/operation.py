@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -242,10 +243,39 @@ def current(context: Context | None = None) -> Operation | None:
     A span that stands for an operation (``sources/bridge.py``) and is current is the innermost:
     the instrumentation that made it knows nothing of operations and sets only the span.
     """
-    found = getattr(trace.get_current_span(context), "operation", None)
+    span = trace.get_current_span(context)
+    found = getattr(span, "operation", None)
     if not isinstance(found, Operation):
         found = context_api.get_value(_KEY, context)
-    return found if isinstance(found, Operation) else None
+    return found if isinstance(found, Operation) else _around(span)
+
+
+_bridged: ContextVar[ref[Operation] | None] = ContextVar("otel_dify.bridged", default=None)
+
+
+def surrounds(operation: Operation) -> None:
+    """Have an operation found from within spans of other providers, in this thread or greenlet.
+
+    For one that is current only by its span, which such a span takes the place of.
+    """
+    _bridged.set(ref(operation))
+
+
+def here() -> Context:
+    """Return the current context, to be taken to another thread: its operation is found there."""
+    context = context_api.get_current()
+    operation = current(context)
+    return context if operation is None else context_api.set_value(_KEY, operation, context)
+
+
+def _around(span: Span) -> Operation | None:
+    """Find the operation that a span of another provider lies in: still open, of the same trace."""
+    known = _bridged.get()
+    operation = known() if known is not None else None
+    if operation is None or operation.end_ns:
+        return None
+    ours, theirs = operation.span.get_span_context(), span.get_span_context()
+    return operation if theirs.is_valid and ours.trace_id == theirs.trace_id else None
 
 
 _GLANCE_S = 0.01

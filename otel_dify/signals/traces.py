@@ -11,6 +11,7 @@ from otel_dify.operations import attributes as a
 from otel_dify.processors.folding import folds
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
     from otel_dify.operations.operation import Operation
@@ -62,13 +63,29 @@ class SpanRecorder:
     def _open(self, operation: Operation) -> None:
         operation.span = self._tracer.start_span(
             name_of(operation),
-            operation.parent_context,
+            _parent_of(operation),
             operation.kind.span_kind,
             operation.attributes,
             operation.links,
             operation.start_ns,
         )
         operation.context = trace.set_span_in_context(operation.span, operation.context)
+
+
+def _parent_of(operation: Operation) -> Context:
+    """Find the context whose span is to be the parent.
+
+    A span of another provider (Dify's own, with ``ENABLE_OTEL=true``) goes elsewhere, and what it
+    encloses would have no parent here: its parent is the span of the operation around them both.
+    """
+    context, above = operation.parent_context, operation.parent
+    if above is None or not above.span.get_span_context().is_valid:
+        return context
+    # What the SDK makes has the resource of its provider.
+    resource = getattr(trace.get_current_span(context), "resource", None)
+    if resource is None or resource is getattr(above.span, "resource", None):
+        return context
+    return trace.set_span_in_context(above.span, context)
 
 
 def name_of(operation: Operation) -> str:

@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.operation import Operation, start, surrounds
 from otel_dify.operations.values import as_value
 from otel_dify.tracer import CurrentSpanTracer
 
@@ -217,6 +217,8 @@ class BridgeTracer(CurrentSpanTracer):
                     links=links or (),
                 )
                 span = BridgedSpan(operation, self._refine, name)
+                if row.hoists:
+                    surrounds(operation)
                 self._started(span)
                 return span
         return _Inert(name, kind, trace.get_current_span(context).get_span_context())

@@ -18,6 +18,7 @@ from opentelemetry.context import Context
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
+from otel_dify.operations.operation import here
 from otel_dify.sources.hooks import lacking
 
 # Module to methods that it hands to threads.
@@ -71,10 +72,10 @@ def _on_init(wrapped: Callable[..., Any], keeper: Any, args: Any, kwargs: Any) -
     """Let what an instance hands to its executor run in the context it is made in."""
     made = wrapped(*args, **kwargs)
     with guarded("otel_dify.sources.carry executor"):
-        here, submit = context_api.get_current(), keeper.executor.submit
+        context, submit = here(), keeper.executor.submit
 
         def carry(function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
-            return submit(in_context(function, here), *given, **named)
+            return submit(in_context(function, context), *given, **named)
 
         keeper.executor.submit = carry
     return made
@@ -88,8 +89,8 @@ class _Carried:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         bound = self._method.__get__(instance, owner)
-        here = context_api.get_current()
-        return in_context(bound, here) if here else bound
+        context = here()
+        return in_context(bound, context) if context else bound
 
 
 def in_context[**P, R](function: Callable[P, R], context: Context) -> Callable[P, R]:

@@ -11,13 +11,11 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from opentelemetry import context as context_api
-
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds_of_apps import AGENT, MESSAGE
-from otel_dify.operations.operation import Operation, current
+from otel_dify.operations.operation import Operation, current, here
 from otel_dify.sources import dify_activity, dify_requests, known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.carry import in_context
@@ -177,5 +175,5 @@ def _on_enqueue(wrapped: Callable[..., Any], _service: Any, args: Any, kwargs: A
     """
     with guarded("otel_dify.sources.dify_messages enqueue"):
         send = args[0] if args else kwargs["start_task"]
-        args, kwargs = (in_context(send, context_api.get_current()),), {}
+        args, kwargs = (in_context(send, here()),), {}
     return wrapped(*args, **kwargs)
