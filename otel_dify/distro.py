@@ -17,6 +17,7 @@ from otel_dify import startup
 from otel_dify.guard import guarded
 from otel_dify.providers import set_global_providers
 from otel_dify.sources import registry
+from otel_dify.takeover import forget_the_others_protocol
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -49,8 +50,13 @@ class Configurator:
     """The configurator of otel_dify: sets the global providers."""
 
     def configure(self, **kwargs: Any) -> None:
-        """Set the global providers; they lead to the pipeline that each process makes."""
+        """Set the global providers; they lead to the pipeline that each process makes.
+
+        The loader may have taken the stock distro with our configurator.
+        """
         del kwargs
+        with guarded("otel_dify.distro protocol"):
+            forget_the_others_protocol(os.environ)
         if startup.start():
             set_global_providers(os.environ)
 

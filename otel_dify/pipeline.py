@@ -35,7 +35,7 @@ from otel_dify.export import delivery
 from otel_dify.export.exporters import exporters
 from otel_dify.guard import failed, failures
 from otel_dify.operations.instruments import HOOK_FAILURES, ITEMS_LOST, WORKERS
-from otel_dify.operations.operation import Recorder, record_with
+from otel_dify.operations.operation import Recorder, record_with, wait_until_ended
 from otel_dify.processors.content import ContentGate
 from otel_dify.processors.redactor import Redactor
 from otel_dify.signals import gauges
@@ -160,11 +160,19 @@ _settings: s.Settings | None = None
 _role = "python"
 _pipeline: Pipeline | None = None
 _making = False
+_ended = False
+TRAILING_S = 2.0
+"""Seconds that a process waits at its end for what it has begun."""
 
 
 def prepare(settings: s.Settings, role: str) -> None:
-    """Say what the pipeline is to be made of; it is made when it is first needed."""
+    """Say what the pipeline is to be made of; it is made when it is first needed.
+
+    After the end it is not: threads that go on and log would have another one, which nobody ends.
+    """
     global _settings, _role
+    if _ended:
+        return
     _settings, _role = settings, role
     record_with(recorders)
 
@@ -215,23 +223,34 @@ def made() -> bool:
 
 
 def shutdown() -> None:
-    """Send what waits and stop recording, as at the end of a process."""
-    global _pipeline, _settings
-    pipeline, _pipeline, _settings = _pipeline, None, None
+    """Send what waits and stop recording, for good."""
+    global _pipeline, _settings, _ended
+    pipeline, _pipeline, _settings, _ended = _pipeline, None, None, True
     if pipeline is not None:
         pipeline.shutdown()
 
 
+def finish() -> None:
+    """Shut down at the end of a process, when what goes on beyond its last request has ended.
+
+    A run ends in a thread of its own, just after its task has seen its last event and ended; a
+    conversation gets its name after its first answer.
+    """
+    if _pipeline is not None:
+        wait_until_ended(TRAILING_S)
+    shutdown()
+
+
 def _forked() -> None:
-    global _pipeline, _lock, _making  # noqa: PLW0603 - one pipeline a process
+    global _pipeline, _lock, _making, _ended  # noqa: PLW0603 - one pipeline a process
     if _pipeline is not None:
         _pipeline.forget()
-    _pipeline, _making = None, False
+    _pipeline, _making, _ended = None, False, False
     _lock = threading.RLock()
 
 
 def _at_exit() -> None:
-    """Run ``shutdown`` when the process ends, while threads can still be started.
+    """Run ``finish`` when the process ends, while threads can still be started.
 
     Ordinary exit handlers run after that: under gevent looking up the Collector's name then fails
     (``can't create new thread at interpreter shutdown``), and with it the last export.
@@ -240,8 +259,8 @@ def _at_exit() -> None:
     early = getattr(threading, "_register_atexit", None)
     if callable(early):
         with suppress(RuntimeError):  # the process is ending already
-            early(shutdown)
-    atexit.register(shutdown)
+            early(finish)
+    atexit.register(finish)
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -219,13 +219,28 @@ def _watch_gevent(_: Any) -> None:
     events.subscribers.append(patched)
 
 
-def _mend() -> None:
-    """Replace the native lock that ``concurrent.futures.thread`` made before the patch.
+# What OpenTelemetry's modules import by name from `threading`.
+_OF_THREADING = ("Condition", "Event", "Lock", "RLock", "Semaphore", "Thread", "Timer")
 
-    OpenTelemetry's log SDK imports the module at start-up. Its lock then blocks the whole thread,
-    hub and all, when an executor submits to an executor, as Dify's retrieval does. The name is
-    private, and the same in every Python from 3.9 to 3.14.
+
+def _mend() -> None:
+    """Mend what OpenTelemetry has loaded before the patch, which reaches modules only.
+
+    Its log SDK imports ``concurrent.futures.thread`` at start-up, whose native lock then blocks
+    the whole thread, hub and all, when an executor submits to an executor, as Dify's retrieval
+    does. The name is private, and the same in every Python from 3.9 to 3.14.
+
+    The stock distro imports the metrics SDK as well, which takes names from ``threading``: the end
+    of a thread of the old class is never seen, so that a process waits 30 seconds for it.
     """
+    from gevent.monkey import get_original
+
+    for name, loaded in list(sys.modules.items()):
+        if name.startswith("opentelemetry."):
+            for item in _OF_THREADING:
+                patched = getattr(threading, item)
+                if vars(loaded).get(item) is get_original("threading", item) is not patched:
+                    setattr(loaded, item, patched)
     module = sys.modules.get("concurrent.futures.thread")
     if module is not None and hasattr(module, "_global_shutdown_lock"):
         module._global_shutdown_lock = threading.Lock()  # type: ignore[attr-defined] # noqa: SLF001 - see above

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 from otel_dify.guard import never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import SEND, TASK
-from otel_dify.operations.operation import Operation, current, wait_until_ended
+from otel_dify.operations.operation import Operation, current
 from otel_dify.sources.bridge import instrument
 
 _SENT_AT = "otel_dify_sent_at"
@@ -29,9 +29,6 @@ _PAYLOAD = {
     a.APP_ID: "app_id",
     a.TENANT_ID: "tenant_id",
 }
-
-_TRAILING_S = 2.0
-"""Seconds that a pool process waits at its end for what goes on beyond its tasks."""
 
 # Tasks that ask again and again whether there is something to do. What they find they send as
 # other tasks, whose traces begin there.
@@ -106,11 +103,7 @@ def _waited(task: Any = None, **_: Any) -> None:
 
 @never_raises("otel_dify.sources.celery shutdown")
 def _last_words(**_: Any) -> None:
-    """Send what waits: Celery's pool processes end without running exit handlers.
-
-    A run ends in a thread of its own, just after its task has seen its last event and ended.
-    """
+    """Send what waits: Celery's pool processes end without running exit handlers."""
     from otel_dify import pipeline
 
-    wait_until_ended(_TRAILING_S)
-    pipeline.shutdown()
+    pipeline.finish()

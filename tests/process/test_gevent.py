@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.process.conftest import INSTRUMENT, Programs
+from tests.process.conftest import INJECTED, INSTRUMENT, Programs
 
 WORK = """
     import logging
@@ -146,3 +146,27 @@ def test_nothing_is_started_or_imported_before_the_first_record(programs: Progra
     assert done.stdout == "[] 1\n[]\nFalse 1\ndone\n", done.stderr
     assert len(programs.logs("early")) == 1
     assert len(programs.spans("work")) == 1
+
+
+NATIVE = """
+    import sys, threading
+    from gevent.monkey import get_original
+    names = ("Condition", "Event", "Lock", "RLock", "Semaphore", "Thread", "Timer")
+    print([
+        (module, name)
+        for module, loaded in sys.modules.items() if module.startswith("opentelemetry.")
+        for name in names
+        if vars(loaded).get(name) is get_original("threading", name) is not getattr(threading, name)
+    ])
+"""
+
+
+def test_what_the_stock_distro_imported_before_the_patch_is_patched_too(
+    programs: Programs,
+) -> None:
+    """The end of a thread of the old class is never seen: a process waited 30 seconds for it."""
+    env = {"OTEL_PYTHON_DISTRO": "distro", "PYTHONPATH": INJECTED}
+    told = programs.script(PATCH + WORK + NATIVE, env=env, prefix=())
+    assert told.stdout == "done\n[]\n"
+    assert len(programs.spans("work")) == 1
+    assert programs.counted("dify.custom.duration") == 1
