@@ -14,7 +14,8 @@ from opentelemetry import context as context_api
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds_of_apps import CUSTOM
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.operations.values import Value, as_value
 from otel_dify.sources.streams import observed, unseen
 

@@ -35,7 +35,8 @@ from otel_dify.export import delivery
 from otel_dify.export.exporters import exporters
 from otel_dify.guard import failed, failures
 from otel_dify.operations.instruments import HOOK_FAILURES, ITEMS_LOST, WORKERS
-from otel_dify.operations.operation import Recorder, record_with, wait_until_ended
+from otel_dify.operations.lifecycle import record_with, wait_until_ended
+from otel_dify.operations.operation import Recorder
 from otel_dify.processors.content import ContentGate
 from otel_dify.processors.redactor import Redactor
 from otel_dify.signals import gauges

@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, Tracer, TracerProvider
 
-from otel_dify.operations.operation import current
+from otel_dify.operations.lifecycle import current
 from otel_dify.tracer import CurrentSpanTracer
 
 # Scopes of the spans that Dify makes on the global provider with ENABLE_OTEL_FOR_INSTRUMENT: runs,

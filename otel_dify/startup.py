@@ -22,7 +22,7 @@ from wrapt import register_post_import_hook
 
 from otel_dify import settings as s
 from otel_dify.guard import failed, guarded, say_once
-from otel_dify.operations import operation
+from otel_dify.operations.lifecycle import record_with
 from otel_dify.processors.content import ContentGate
 from otel_dify.signals.log_bridge import LogBridge
 
@@ -97,7 +97,7 @@ def start(environ: Mapping[str, str] | None = None, command: Sequence[str] | Non
         pipeline.prepare(settings, role)
         return pipeline.current()
 
-    operation.record_with(lambda: made.recorders if (made := make()) else ())
+    record_with(lambda: made.recorders if (made := make()) else ())
     for name in _TOLD_TWICE:
         logging.getLogger(name).addFilter(_not_about_twice)
     register_post_import_hook(_watch_gevent, "gevent.monkey")

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_dify import guard
 from otel_dify.operations import attributes as a
 from otel_dify.operations.attributes import Attribute
-from otel_dify.operations.operation import record_with
+from otel_dify.operations.lifecycle import record_with
 from otel_dify.processors.content import ContentGate
 from otel_dify.processors.redactor import Redactor
 from otel_dify.signals.events import EventRecorder

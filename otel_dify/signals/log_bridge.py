@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import failed
-from otel_dify.operations.operation import current
+from otel_dify.operations.lifecycle import current
 from otel_dify.operations.values import as_value
 from otel_dify.processors.log_content import holds_content, is_content
 from otel_dify.processors.redaction import MASK, mask, mask_text, names_a_secret

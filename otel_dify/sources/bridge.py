@@ -27,7 +27,8 @@ from opentelemetry.trace import (
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
-from otel_dify.operations.operation import Operation, start, surrounds
+from otel_dify.operations.lifecycle import start, surrounds
+from otel_dify.operations.operation import Operation
 from otel_dify.operations.values import as_value
 from otel_dify.tracer import CurrentSpanTracer
 

@@ -12,7 +12,8 @@ from typing import Any
 from otel_dify.guard import failed
 from otel_dify.operations.attributes import Attribute
 from otel_dify.operations.kind import Kind
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources.hooks import hook
 from otel_dify.sources.streams import observe, unseen
 

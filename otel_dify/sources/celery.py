@@ -14,7 +14,8 @@ from opentelemetry.trace import SpanKind
 from otel_dify.guard import never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import SEND, TASK
-from otel_dify.operations.operation import Operation, current
+from otel_dify.operations.lifecycle import current
+from otel_dify.operations.operation import Operation
 from otel_dify.sources.bridge import instrument
 
 _SENT_AT = "otel_dify_sent_at"

@@ -19,7 +19,8 @@ from otel_dify.operations.kinds_of_apps import (
     DATASET_DELETED,
     FEEDBACK,
 )
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources import known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.hooks import has, lacking

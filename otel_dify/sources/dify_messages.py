@@ -15,7 +15,8 @@ from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds_of_apps import AGENT, MESSAGE
-from otel_dify.operations.operation import Operation, current, here
+from otel_dify.operations.lifecycle import current, here
+from otel_dify.operations.operation import Operation
 from otel_dify.sources import dify_activity, dify_requests, known_apps
 from otel_dify.sources.calls import Arguments, Call, attach_calls, plain
 from otel_dify.sources.carry import in_context

@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanContext
 
 from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
-from otel_dify.operations.operation import current
+from otel_dify.operations.lifecycle import current
 from otel_dify.sources.hooks import has, hook
 
 WATCHES = ("core.helper.trace_id_helper",)

@@ -11,7 +11,7 @@ from opentelemetry import context as context_api
 from otel_dify.guard import failed, guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import DRAFT_NODE, RUN
-from otel_dify.operations.operation import current
+from otel_dify.operations.lifecycle import current
 from otel_dify.sources import known_apps
 from otel_dify.sources.graphon_nodes import owner_of
 from otel_dify.sources.graphon_run import RunObserver

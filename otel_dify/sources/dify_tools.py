@@ -11,7 +11,7 @@ from typing import Any
 from otel_dify.guard import failed
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import TOOL_CALL
-from otel_dify.operations.operation import current, start
+from otel_dify.operations.lifecycle import current, start
 from otel_dify.sources.calls import plain
 from otel_dify.sources.hooks import hook
 from otel_dify.sources.streams import observe

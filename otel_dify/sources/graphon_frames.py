@@ -20,7 +20,8 @@ from opentelemetry import context as context_api
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import PASS, RUN
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources.graphon_nodes import NodeExecution, part_of
 from otel_dify.sources.graphon_run import RunObserver, describe_run, observe_nodes
 from otel_dify.sources.hooks import hook

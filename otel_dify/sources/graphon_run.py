@@ -23,7 +23,8 @@ from otel_dify.guard import guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kind import Kind
 from otel_dify.operations.kinds import NODE, RUN
-from otel_dify.operations.operation import Operation, current, start
+from otel_dify.operations.lifecycle import current, start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources import known_apps
 from otel_dify.sources.graphon_nodes import (
     Failures,

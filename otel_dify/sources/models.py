@@ -15,7 +15,8 @@ from typing import Any
 from otel_dify.guard import failed, guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import MODEL_CALL
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources.hooks import has, hook
 from otel_dify.sources.providers import provider_name
 from otel_dify.sources.streams import observe

@@ -14,7 +14,7 @@ from wrapt import wrap_function_wrapper
 from otel_dify.guard import failed, guarded
 from otel_dify.operations.instruments import CONNECTIONS_ACTIVE, CONNECTIONS_MAX
 from otel_dify.operations.kinds import CHECKOUT
-from otel_dify.operations.operation import start
+from otel_dify.operations.lifecycle import start
 from otel_dify.signals.gauges import provide
 
 logger = logging.getLogger("otel_dify")

@@ -12,7 +12,8 @@ from wrapt import ObjectProxy
 from otel_dify.guard import failed, guarded
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import TOOL_CALL
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources.hooks import hook
 from otel_dify.sources.streams import observe
 

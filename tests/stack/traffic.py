@@ -19,7 +19,8 @@ from otel_dify.operations import kinds as k
 from otel_dify.operations import kinds_of_apps as apps
 from otel_dify.operations.attributes import Attribute
 from otel_dify.operations.kind import Kind
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.signals.gauges import provide
 
 TENANT, APP, WORKFLOW = "tenant-1", "app-1", "workflow-1"

@@ -6,7 +6,7 @@ import pytest
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds_of_apps import FEEDBACK
-from otel_dify.operations.operation import start
+from otel_dify.operations.lifecycle import start
 from otel_dify.signals import metrics
 from tests.recording import Recording
 

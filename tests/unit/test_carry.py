@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from otel_dify.operations.kinds import REQUEST
-from otel_dify.operations.operation import Operation, current, start
+from otel_dify.operations.lifecycle import current, start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources import carry
 from tests.recording import Recording
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from otel_dify import guard
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import MODEL_CALL, RUN
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.processors.content import LIMIT, as_text
 from otel_dify.settings import CAPTURE_MODES
 from tests.recording import recording

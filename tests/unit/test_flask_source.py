@@ -19,7 +19,7 @@ from werkzeug.test import EnvironBuilder
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import RUN
-from otel_dify.operations.operation import current, start
+from otel_dify.operations.lifecycle import current, start
 from tests.recording import Recording
 
 SERVED = "dify.http.request"

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import MODEL_CALL, QUERY, REQUEST, RUN
 from otel_dify.operations.kinds_of_apps import GENERATION
-from otel_dify.operations.operation import current, here, start
+from otel_dify.operations.lifecycle import current, here, start
 from otel_dify.sources.carry import in_context
 from tests.recording import Recording
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from otel_dify.operations.kinds import MODEL_CALL
-from otel_dify.operations.operation import start
+from otel_dify.operations.lifecycle import start
 from otel_dify.sources import dify_helpers
 from tests.recording import Recording
 

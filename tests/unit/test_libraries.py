@@ -22,7 +22,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from otel_dify import guard
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import HTTP_CALL, QUERY, REQUEST, RUN, TASK
-from otel_dify.operations.operation import Operation, record_with, start
+from otel_dify.operations.lifecycle import record_with, start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources.bridge import BridgedSpan, BridgeProvider, BridgeTracer
 from tests.recording import Recording
 

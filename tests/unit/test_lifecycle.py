@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import REQUEST
-from otel_dify.operations.operation import start
+from otel_dify.operations.lifecycle import start
 from otel_dify.sources import dify_lifecycle, known_apps
 from tests.recording import Recording
 

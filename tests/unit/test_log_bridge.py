@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from otel_dify import guard
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import NODE, QUERY, RUN
-from otel_dify.operations.operation import start
+from otel_dify.operations.lifecycle import start
 from otel_dify.signals.log_bridge import HELD, LogBridge, severity_of
 from otel_dify.sources import dify_prints
 from tests.recording import Recording

@@ -9,7 +9,8 @@ import pytest
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import NODE, TASK
-from otel_dify.operations.operation import Operation, start
+from otel_dify.operations.lifecycle import start
+from otel_dify.operations.operation import Operation
 from otel_dify.sources import dify_messages, dify_pauses, dify_requests
 from tests.recording import Recording
 

@@ -26,7 +26,8 @@ from otel_dify.operations.kinds import (
     RUN,
     TASK,
 )
-from otel_dify.operations.operation import Operation, current, record_with, start
+from otel_dify.operations.lifecycle import current, record_with, start
+from otel_dify.operations.operation import Operation
 from otel_dify.operations.values import as_value
 from tests.recording import SLOW_QUERY_MS, Recording
 

@@ -9,7 +9,7 @@ import pytest
 import otel_dify
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import HTTP_CALL, MODEL_CALL, RUN
-from otel_dify.operations.operation import start
+from otel_dify.operations.lifecycle import start
 from otel_dify.signals.log_bridge import attributes_of
 from tests.recording import Recording
 

@@ -12,7 +12,7 @@ from opentelemetry import trace
 
 from otel_dify.operations import attributes as a
 from otel_dify.operations.kinds import REQUEST
-from otel_dify.operations.operation import current, start
+from otel_dify.operations.lifecycle import current, start
 from tests.recording import Recording, by_item
 from tests.versions.graphs import FRAMES, GRAPHON, RUN_ID, Shape, drain, engine, load, run, state_of
 
