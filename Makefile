@@ -12,7 +12,7 @@ KEEP ?=
 .DEFAULT_GOAL := help
 # The parts of `make test` are in the order of what they take.
 .NOTPARALLEL:
-.PHONY: help demo test test-dify environment redis lint format docs check-docs native unit versions lock clean
+.PHONY: help demo test test-dify bench bench-dify environment redis lint format docs check-docs native unit versions lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -21,6 +21,14 @@ demo: environment redis ## run real apps and look at their traces, metrics and l
 	@$(BIN)/python -m examples.demo --stack $(STACK) $(if $(KEEP),--keep)
 
 test: lint check-docs native unit versions ## check everything, against the real backends too
+
+bench: environment redis ## measure what parts cost, against OpenTelemetry's own (about 11 minutes; nothing else may run)
+	$(BIN)/python -m benchmarks.micro
+
+bench-dify: environment ## measure what runs of a real Dify cost (DIFY_RIG=<folder>, PAIRS=12; about an hour)
+	@test -n "$(DIFY_RIG)" || { echo "Set DIFY_RIG to the folder of a running Dify: benchmarks/README.md says what it must hold." >&2; exit 1; }
+	DIFY_RIG=$(DIFY_RIG) $(BIN)/python -m benchmarks.dify --pairs $(or $(PAIRS),12)
+	DIFY_RIG=$(DIFY_RIG) $(BIN)/python -m benchmarks.ledger
 
 test-dify: ## hold the counters against a real Dify (DIFY_RIG=<folder>, see tests/dify/README.md)
 	@test -n "$(DIFY_RIG)" || { echo "Set DIFY_RIG to the folder of a running Dify: tests/dify/README.md says what it must hold." >&2; exit 1; }
