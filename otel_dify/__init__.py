@@ -21,12 +21,12 @@ def configure(environ: Mapping[str, str] | None = None) -> None:
     """
     from otel_dify import startup
     from otel_dify.guard import guarded
-    from otel_dify.providers import set_global_providers
     from otel_dify.sources import registry
+    from otel_dify.sources.foreign import set_global_providers
 
     known = os.environ if environ is None else environ
     with guarded("otel_dify.configure"):
-        if startup.start(known):
+        if startup.set_up(known):
             set_global_providers(known)
             disabled = known.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
             registry.attach_all(frozenset(name.strip() for name in disabled.split(",")))
@@ -34,19 +34,17 @@ def configure(environ: Mapping[str, str] | None = None) -> None:
 
 def flush(timeout_ms: int = 10_000) -> None:
     """Send what waits, at most for ``timeout_ms`` milliseconds a signal."""
-    from otel_dify import pipeline
+    from otel_dify.process import process
 
-    if pipeline.made():
-        made = pipeline.current()
-        if made is not None:
-            made.flush(timeout_ms)
+    if process.pipeline is not None:
+        process.pipeline.flush(timeout_ms)
 
 
 def shutdown() -> None:
     """Send what waits and stop recording; a process that ends by itself does so anyway."""
-    from otel_dify import pipeline
+    from otel_dify.process import process
 
-    pipeline.shutdown()
+    process.end()
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,9 @@ from opentelemetry.instrumentation.distro import (  # type: ignore[attr-defined]
 
 from otel_dify import startup
 from otel_dify.guard import guarded
-from otel_dify.providers import set_global_providers
+from otel_dify.patching import after_gevent
 from otel_dify.sources import registry
+from otel_dify.sources.foreign import set_global_providers
 from otel_dify.takeover import forget_the_others_protocol
 
 if TYPE_CHECKING:
@@ -33,17 +34,17 @@ class Distro(BaseDistro):  # type: ignore[misc] # upstream is untyped
         logging.getLogger("opentelemetry.instrumentation.auto_instrumentation._load").addFilter(
             _not_about_other_configurators
         )
-        startup.start()
+        startup.set_up()
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Attach a source, or load a foreign instrumentation once gevent has patched."""
-        if not startup.start():
+        if not startup.set_up():
             return
         with guarded(f"otel_dify.distro {entry_point.name}"):
             if registry.knows(entry_point.name):
                 registry.attach(entry_point.name)
             elif not registry.bridges(entry_point.module):
-                startup.after_gevent(lambda: _load_foreign(entry_point, kwargs))
+                after_gevent(lambda: _load_foreign(entry_point, kwargs))
 
 
 class Configurator:
@@ -57,7 +58,7 @@ class Configurator:
         del kwargs
         with guarded("otel_dify.distro protocol"):
             forget_the_others_protocol(os.environ)
-        if startup.start():
+        if startup.set_up():
             set_global_providers(os.environ)
 
 

@@ -11,18 +11,16 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from otel_dify.operations.attributes import Attribute, all_attributes
-from otel_dify.operations.instruments import INSTRUMENTS, Instrument
-from otel_dify.operations.kind import FAILED, Kind
-from otel_dify.operations.kinds import KINDS
-from otel_dify.operations.recordings import Recording, Value, When
+from otel_dify import table as t
+from otel_dify.operations.folded import REPEATED
 from otel_dify.settings import SETTINGS
+from otel_dify.table.instrument import Amount, Recording, When
 
 HEAD = """\
 # Data dictionary
 
 Every kind of operation that otel_dify records, with its span, metrics and log event.
-Generated from `otel_dify/operations` by `make docs`; do not edit.
+Generated from `otel_dify/table` by `make docs`; do not edit.
 
 A kind nests under any of those named; what is between them and it may be missing.
 Attributes marked *content* hold what users or models wrote. Unless
@@ -69,7 +67,7 @@ def settings() -> str:
 
 def data_dictionary() -> str:
     """Write the data dictionary."""
-    inherited = (attribute for attribute in all_attributes() if attribute.inherit)
+    inherited = (attribute for attribute in t.ATTRIBUTES if attribute.inherit)
     return "\n".join(
         [
             HEAD,
@@ -78,16 +76,16 @@ def data_dictionary() -> str:
             "An operation that failed has these as well, and its span the status ERROR.",
             "A request that Dify refuses has the category, without being a failure.",
             "",
-            *_attributes(FAILED),
+            *_attributes(t.FAILED),
             "",
             "Its log event has `exception.stacktrace`, where an exception was the cause.",
-            *(line for kind in KINDS for line in _kind(kind)),
+            *(line for kind in t.KINDS for line in _kind(kind)),
             "",
             "## Metrics",
             "",
             *table(
                 ("Metric", "Type", "Unit", "What it measures", "Buckets"),
-                (_instrument(instrument) for instrument in INSTRUMENTS),
+                (_instrument(instrument) for instrument in t.INSTRUMENTS),
             ),
             "",
             TAIL,
@@ -95,14 +93,16 @@ def data_dictionary() -> str:
     )
 
 
-def _kind(kind: Kind) -> Iterator[str]:
+def _kind(kind: t.Kind) -> Iterator[str]:
     yield from ("", f"## {kind.name.capitalize()}", "", kind.doc, "")
     yield f"- Span: `{kind.span_name}`, {kind.span_kind.name}, below {', '.join(kind.below)}"
-    if kind.folded is not None:
-        number, seconds = (attribute.key for attribute in kind.folded)
+    if kind.folded:
+        number, seconds, *others = (f"`{attribute.key}`" for attribute in kind.folded)
         yield (
-            f"- A fast and successful one has no span: it is counted in `{number}` and "
-            f"`{seconds}` of the operation above it"
+            f"- A fast and successful one has no span: it is counted in {number} and "
+            f"{seconds} of the operation above it, and in {', '.join(others)}; a statement that "
+            f"comes {REPEATED} times or more is the span event `{t.REPEATED}`, with its text, "
+            "number and seconds"
         )
     elif kind.folds:
         yield "- A fast and successful one has no span"
@@ -118,7 +118,7 @@ def _kind(kind: Kind) -> Iterator[str]:
         )
 
 
-def _attributes(attributes: Iterable[Attribute]) -> Iterator[str]:
+def _attributes(attributes: Iterable[t.Attribute]) -> Iterator[str]:
     return table(
         ("Attribute", "Type", "What it says"),
         (
@@ -129,12 +129,12 @@ def _attributes(attributes: Iterable[Attribute]) -> Iterator[str]:
 
 
 def _recording(recording: Recording) -> Sequence[str]:
-    if recording.value is Value.ONE:
+    if recording.amount is Amount.ONE:
         value = "1"
-    elif recording.value is Value.DURATION:
+    elif recording.amount is Amount.DURATION:
         value = "duration"
     else:
-        value = f"`{recording.value.key}`"
+        value = f"`{recording.amount.key}`"
     if recording.when is not When.ENDED:
         value += f", if {recording.when.name.lower().replace('_', ' ')}"
     constants = (f'`{name}="{text}"`' for name, text in recording.constants)
@@ -142,7 +142,7 @@ def _recording(recording: Recording) -> Sequence[str]:
     return f"`{recording.instrument.name}`", value, ", ".join([*constants, *labels])
 
 
-def _instrument(instrument: Instrument) -> Sequence[str]:
+def _instrument(instrument: t.Instrument) -> Sequence[str]:
     return (
         f"`{instrument.name}`",
         instrument.kind,

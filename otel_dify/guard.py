@@ -7,12 +7,13 @@ costs one line and not one line a request.
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
+from types import TracebackType
 from typing import Any
+
+from otel_dify.process import process
 
 logger = logging.getLogger("otel_dify")
 
@@ -20,7 +21,27 @@ logger = logging.getLogger("otel_dify")
 # addressed to the task and must reach it.
 _NOT_OURS = frozenset({"SoftTimeLimitExceeded", "TimeLimitExceeded"})
 
-failures: Counter[tuple[str, str]] = Counter()
+
+class Failures:
+    """What the guards of this process have caught, and what the operator has been told.
+
+    Attributes:
+        caught: how often, by place and type of the exception.
+        said: sentences said once.
+    """
+
+    def __init__(self) -> None:
+        self.caught: Counter[tuple[str, str]] = Counter()
+        self.said: set[str] = set()
+
+    def forked(self) -> None:
+        """Count anew: the parent reports its own."""
+        self.caught.clear()
+
+
+def caught() -> Counter[tuple[str, str]]:
+    """Return how often what has been caught in this process, by place and type."""
+    return process.kept(Failures).caught
 
 
 def failed(place: str, error: Exception) -> None:
@@ -32,8 +53,9 @@ def failed(place: str, error: Exception) -> None:
     kind = type(error).__name__
     if kind in _NOT_OURS:
         raise error
-    failures[place, kind] += 1
-    if failures[place, kind] == 1:
+    counted = caught()
+    counted[place, kind] += 1
+    if counted[place, kind] == 1:
         logger.error(
             "%s failed (%s: %s). Dify goes on without this telemetry; the failure is counted and "
             "not logged again. Please report it with the lines below",
@@ -44,13 +66,32 @@ def failed(place: str, error: Exception) -> None:
         )
 
 
-@contextmanager
-def guarded(place: str) -> Iterator[None]:
-    """Run a block of ours; an exception ends the block and nothing else."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - the guard is what may catch everything
-        failed(place, error)
+class guarded:  # noqa: N801 - reads as what it makes of a block: `with guarded("..."):`
+    """Run a block of ours; an exception ends the block and nothing else.
+
+    Args:
+        place: what the failure is counted and logged under.
+    """
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+    ) -> bool:
+        del kind, stack
+        if not isinstance(error, Exception):
+            return False
+        failed(self._place, error)
+        return True
 
 
 def never_raises[**P](place: str) -> Callable[[Callable[P, Any]], Callable[P, None]]:
@@ -69,18 +110,9 @@ def never_raises[**P](place: str) -> Callable[[Callable[P, Any]], Callable[P, No
     return decorate
 
 
-_said: set[str] = set()
-
-
 def say_once(sentence: str) -> None:
     """Warn the operator of a sentence, once in the life of a process."""
-    if sentence not in _said:
-        _said.add(sentence)
+    said = process.kept(Failures).said
+    if sentence not in said:
+        said.add(sentence)
         logger.warning("%s", sentence)
-
-
-def _forget() -> None:
-    failures.clear()
-
-
-os.register_at_fork(after_in_child=_forget)

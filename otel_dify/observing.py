@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from functools import wraps
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial, wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from opentelemetry import context as context_api
 
+from otel_dify import table as t
 from otel_dify.guard import guarded
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds_of_apps import CUSTOM
-from otel_dify.operations.lifecycle import start
+from otel_dify.operations.current import Open, start
 from otel_dify.operations.operation import Operation
-from otel_dify.operations.values import Value, as_value
-from otel_dify.sources.streams import observed, unseen
+from otel_dify.process import process
+from otel_dify.sources.streams import ObservedAsyncStream, unseen
+from otel_dify.sources.watch import end, nothing, watch
+
+_PLACE = "otel_dify.observe"
 
 
-class observe:  # noqa: N801 - reads as the verb it is: `@observe("...")`, `with observe("..."):`
+@overload
+def observe[**P, R](name: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def observe(name: str, *, attributes: Mapping[str, object] | None = None) -> Observation: ...
+def observe(name: Any, *, attributes: Mapping[str, object] | None = None) -> Any:
     """Observe a function or a block as an operation of its own.
 
     It is a span below whatever is running, counted in ``dify.requests.total{type="custom"}`` with
@@ -32,8 +37,11 @@ class observe:  # noqa: N801 - reads as the verb it is: `@observe("...")`, `with
     consumer runs. As a context manager, ``with`` and ``async with`` both do; the block must not
     yield out of a generator.
 
-        @observe("lookup customer", attributes={"crm": "acme"})
-        def lookup(customer_id: str) -> Customer: ...
+        @observe
+        def look_up(customer_id: str) -> Customer: ...
+
+        @observe("look up customer", attributes={"crm": "acme"})
+        def look_up(customer_id: str) -> Customer: ...
 
         with observe("merge") as operation:
             operation.set_attribute("rows", 17)
@@ -41,25 +49,47 @@ class observe:  # noqa: N801 - reads as the verb it is: `@observe("...")`, `with
     Without telemetry (``OTEL_SDK_DISABLED=true``, or nothing started) it does nothing.
 
     Args:
-        name: what is done, the same words each time: it is the name of the span and a label.
+        name: what is done, the same words each time: it is the name of the span and a label. A
+            function, where there is nothing in parentheses: then its qualified name is that.
+        attributes: what is known of it before it begins; values of any type.
+    """
+    if isinstance(name, str):
+        return Observation(name, attributes or {})
+    return Observation(_name_of(name), {})(name)
+
+
+def _name_of(function: Any) -> str:
+    """Return the qualified name of a function, or of what a callable object calls."""
+    while isinstance(function, partial):
+        function = function.func
+    found: str = getattr(function, "__qualname__", type(function).__qualname__)
+    return found
+
+
+class Observation:
+    """What ``observe`` returns: a decorator and a context manager.
+
+    Args:
+        name: what is done.
         attributes: what is known of it before it begins.
     """
 
-    def __init__(self, name: str, *, attributes: Mapping[str, Value] | None = None) -> None:
+    def __init__(self, name: str, attributes: Mapping[str, object]) -> None:
         self._name = name
-        self._attributes = dict(attributes or {})
+        self._attributes = dict(attributes)
         self._operation: Operation | None = None
         self._token: Any = None
 
     def set_attribute(self, key: str, value: object) -> None:
-        """Set an attribute of the running operation; values are text, numbers, truth or lists."""
+        """Set an attribute of the running operation; what is no text, number or list is text."""
         if self._operation is not None:
-            self._operation.attributes[key] = as_value(value)
+            _set(self._operation, key, value)
 
     def __enter__(self) -> Self:
-        with guarded("otel_dify.observe start"):
-            self._operation = self._start()
-            self._token = context_api.attach(self._operation.context)
+        with guarded(f"{_PLACE} start"):
+            self._operation = self._begin()
+            if self._operation is not None:
+                self._token = context_api.attach(self._operation.context)
         return self
 
     def __exit__(
@@ -71,11 +101,19 @@ class observe:  # noqa: N801 - reads as the verb it is: `@observe("...")`, `with
         del kind, stack
         operation, token = self._operation, self._token
         self._operation = self._token = None
-        if token is not None:
-            context_api.detach(token)
-        if operation is not None:
-            with guarded("otel_dify.observe end"):
-                _end(operation, error)
+        if operation is None:
+            return
+        if isinstance(error, GeneratorExit):
+            # A coroutine that nobody has finished is closed by the garbage collector, anywhere.
+            if context_api.get_current() is operation.context:
+                context_api.detach(token)
+            process.kept(Open).dropped(operation)
+            return
+        context_api.detach(token)
+        if error is not None:
+            with guarded(f"{_PLACE} failure"):
+                operation.fail(error)
+        end(operation, _PLACE)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -90,93 +128,61 @@ class observe:  # noqa: N801 - reads as the verb it is: `@observe("...")`, `with
 
     def __call__[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function``, observed."""
+        if isinstance(function, staticmethod | classmethod):
+            # What is below the decorator in a class: the function in it is observed.
+            return type(function)(self(function.__func__))
         wrapper: Any
         if inspect.isasyncgenfunction(function):
             wrapper = self._of_async_generator(function)
-        elif inspect.isgeneratorfunction(function):
-            wrapper = self._of_generator(function)
         elif inspect.iscoroutinefunction(function):
             wrapper = self._of_coroutine(function)
         else:
             wrapper = self._of_function(function)
         return wraps(function)(wrapper)
 
-    def _start(self) -> Operation:
-        operation = start(CUSTOM, {a.CUSTOM_NAME: self._name})
-        operation.attributes.update(self._attributes)
+    def _begin(self) -> Operation | None:
+        if process.recording() is None:
+            return None
+        operation = start(t.CUSTOM, {t.CUSTOM_NAME: self._name})
+        for key, value in self._attributes.items():
+            _set(operation, key, value)
         return operation
 
-    def _again(self) -> observe:
-        """Return one of the same for a call: calls may overlap."""
-        return observe(self._name, attributes=self._attributes)
-
     def _of_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Observe a function; the generator that one returns is observed to its end."""
+
         def run(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
+            if process.recording() is None:
                 return function(*args, **kwargs)
+            return watch(_PLACE, self._begin, partial(function, *args, **kwargs), whole=nothing)
 
         return run
 
-    def _of_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _of_coroutine(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         async def run(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
+            if process.recording() is None:
+                return await function(*args, **kwargs)
+            # One of the same for each call: calls overlap.
+            with Observation(self._name, self._attributes):
                 return await function(*args, **kwargs)
 
         return run
 
-    def _of_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _of_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
             values = function(*args, **kwargs)
-            with guarded("otel_dify.observe start"):
-                return observed(values, self._start(), unseen)
-            return values
-
-        return run
-
-    def _of_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            values = function(*args, **kwargs)
             operation: Operation | None = None
-            with guarded("otel_dify.observe start"):
-                operation = self._start()
-            async with _closing(values, operation):
-                while True:
-                    with _active(operation):
-                        try:
-                            value = await anext(values)
-                        except StopAsyncIteration:
-                            return
-                    yield value
+            with guarded(f"{_PLACE} start"):
+                operation = self._begin()
+            return values if operation is None else ObservedAsyncStream(values, operation, unseen)
 
         return run
 
 
-@contextmanager
-def _active(operation: Operation | None) -> Iterator[None]:
-    if operation is None:
-        yield
-    else:
-        with operation.active():
-            yield
-
-
-@asynccontextmanager
-async def _closing(values: Any, operation: Operation | None) -> AsyncIterator[None]:
-    """Close an asynchronous generator and end its operation, with what ended it."""
-    error: BaseException | None = None
+def _set(operation: Operation, key: str, value: object) -> None:
+    """Set an attribute to a value of any type; one that cannot be written is named by its type."""
     try:
-        yield
-    except BaseException as caught:
-        error = caught
-        raise
-    finally:
-        await values.aclose()
-        if operation is not None:
-            with guarded("otel_dify.observe end"):
-                _end(operation, None if isinstance(error, GeneratorExit) else error)
-
-
-def _end(operation: Operation, error: BaseException | None) -> None:
-    if error is not None:
-        operation.fail(error)
-    operation.end()
+        operation.set_other(key, value)
+    except Exception:  # noqa: BLE001 - it is the caller's object that cannot be written
+        with guarded(f"{_PLACE} attribute"):
+            operation.set_other(key, f"<{type(value).__qualname__}>")

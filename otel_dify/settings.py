@@ -190,6 +190,63 @@ METRIC_INTERVAL = Setting(
     shown_default="15000",
     standard=True,
 )
+METRIC_TIMEOUT = Setting(
+    "OTEL_METRIC_EXPORT_TIMEOUT",
+    default=30_000,
+    parse=_at_least(1),
+    doc="Milliseconds that one export of metrics may take.",
+    shown_default="30000",
+    standard=True,
+)
+EXEMPLARS = Setting(
+    "OTEL_METRICS_EXEMPLAR_FILTER",
+    default="trace_based",
+    parse=_one_of("trace_based", "always_on", "always_off"),
+    doc="Which measurements become exemplars, the links from metrics to traces.",
+    shown_default="trace_based",
+    standard=True,
+)
+TEMPORALITY = Setting(
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    default="cumulative",
+    parse=_one_of("cumulative", "delta", "lowmemory"),
+    doc="Whether metrics are sent as they have come to since they began, or as they changed. "
+    "Anything but `cumulative` costs several times as much CPU.",
+    shown_default="cumulative",
+    standard=True,
+)
+ATTRIBUTES = Setting(
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    default=128,
+    parse=_at_least(0),
+    doc="Attributes that a span or log record may have.",
+    shown_default="128",
+    standard=True,
+)
+LOG_ATTRIBUTES: Setting[int | None] = Setting(
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    default=None,
+    parse=_at_least(0),
+    doc="The same for log records alone.",
+    shown_default="OTEL_ATTRIBUTE_COUNT_LIMIT",
+    standard=True,
+)
+ATTRIBUTE_LENGTH: Setting[int | None] = Setting(
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    default=None,
+    parse=_at_least(0),
+    doc="Characters that a value of an attribute may have.",
+    shown_default="no limit",
+    standard=True,
+)
+LOG_ATTRIBUTE_LENGTH: Setting[int | None] = Setting(
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    default=None,
+    parse=_at_least(0),
+    doc="The same for log records alone.",
+    shown_default="OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    standard=True,
+)
 SPAN_DELAY = Setting(
     "OTEL_BSP_SCHEDULE_DELAY",
     default=1_000,
@@ -272,6 +329,13 @@ SETTINGS: tuple[Setting[object], ...] = (
     SAMPLER_ARG,
     CAPTURE_CONTENT,
     METRIC_INTERVAL,
+    METRIC_TIMEOUT,
+    EXEMPLARS,
+    TEMPORALITY,
+    ATTRIBUTES,
+    LOG_ATTRIBUTES,
+    ATTRIBUTE_LENGTH,
+    LOG_ATTRIBUTE_LENGTH,
     SPAN_DELAY,
     SPAN_QUEUE,
     LOG_DELAY,
@@ -310,6 +374,14 @@ class Settings:
     def protocol(self, signal: str) -> str:
         """Tell how OTLP of a signal (``traces``, ``metrics`` or ``logs``) is sent."""
         return self._protocols[signal]
+
+    def log_limits(self) -> tuple[int, int | None]:
+        """Return how many attributes a log record may have, and characters one of them, if any."""
+        most, longest = self[LOG_ATTRIBUTES], self[LOG_ATTRIBUTE_LENGTH]
+        return (
+            self[ATTRIBUTES] if most is None else most,
+            self[ATTRIBUTE_LENGTH] if longest is None else longest,
+        )
 
     def _own_protocol(self, signal: str) -> Setting[str]:
         shared = self[PROTOCOL]

@@ -14,9 +14,9 @@ from pathlib import Path
 from opentelemetry import _logs, metrics, trace
 
 from otel_dify.guard import guarded
+from otel_dify.process import process
 from otel_dify.sources import registry
 
-_done = False
 _PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 _BEGAN_WITH = Path("/proc/self/environ")
 """The environment that this process was given, whatever has been set in it since (Linux)."""
@@ -42,12 +42,19 @@ def forget_the_others_protocol(
         environ.pop(_PROTOCOL, None)
 
 
+class _TakenOver:
+    """Whether this process has been taken over, which is done once."""
+
+    def __init__(self) -> None:
+        self.once = False
+
+
 def take_over(environ: Mapping[str, str]) -> None:
     """Take over once, unless our own distro did the loading."""
-    global _done  # noqa: PLW0603 - a process is taken over once
-    if _done or environ.get("OTEL_PYTHON_CONFIGURATOR") == "otel_dify":
+    done = process.kept(_TakenOver)
+    if done.once or environ.get("OTEL_PYTHON_CONFIGURATOR") == "otel_dify":
         return
-    _done = True
+    done.once = True
     for provider in (
         trace.get_tracer_provider(),
         metrics.get_meter_provider(),

@@ -1,7 +1,8 @@
 """Recording what a test made: the recorders of the product on in-memory exporters of the SDK.
 
 The fixture ``recorded`` gives a ``Recording``: spans as an indented tree, metric points, log
-events. It fails a test in which one of our hooks failed without the test saying so.
+events, and what lay below what. It fails a test in which one of our hooks failed without the test
+saying so.
 """
 
 from __future__ import annotations
@@ -11,36 +12,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import (
-    InMemoryLogRecordExporter,
-    SimpleLogRecordProcessor,
-)
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_dify import guard
-from otel_dify.operations import attributes as a
-from otel_dify.operations.attributes import Attribute
-from otel_dify.operations.lifecycle import record_with
-from otel_dify.processors.content import ContentGate
-from otel_dify.processors.redactor import Redactor
-from otel_dify.signals.events import EventRecorder
-from otel_dify.signals.metrics import MetricRecorder, views
-from otel_dify.signals.traces import SpanRecorder
-
-SLOW_QUERY_MS = 100
+from otel_dify import table as t
+from otel_dify.operations.current import Open
+from otel_dify.operations.operation import Operation, Recorder
+from otel_dify.process import process
+from otel_dify.recording import Signals
+from otel_dify.settings import Settings
+from otel_dify.signals.points import OwnStore
+from otel_dify.signals.series import Exemplars
+from tests.nesting import Pair, pairs_of
 
 type Order = Callable[[ReadableSpan], Any]
 
 
 def by_item(span: ReadableSpan) -> Any:
     """Order siblings that run side by side: by the number of their item, then by name."""
-    index = dict(span.attributes or {}).get(a.INDEX.key)
+    index = dict(span.attributes or {}).get(t.INDEX.key)
     return (index if isinstance(index, int) else -1, span.name)
 
 
@@ -49,8 +41,36 @@ def by_start(span: ReadableSpan) -> Any:
     return span.start_time or 0
 
 
+class _Noting:
+    """The recorder of the product, and what lay below what it was given."""
+
+    def __init__(self, recorder: Any, pairs: Counter[Pair]) -> None:
+        self._recorder = recorder
+        self._pairs = pairs
+
+    def __getattr__(self, name: str) -> Any:
+        """Pass on all else."""
+        return getattr(self._recorder, name)
+
+    def started(self, operation: Operation) -> None:
+        """See an operation that has just been started."""
+        self._recorder.started(operation)
+
+    def ended(self, operation: Operation) -> None:
+        """Note what an operation that has just ended lay below, unless one of our hooks failed.
+
+        Tests break them one by one, and an operation that is missing then surrounds nothing.
+        """
+        if not guard.caught():
+            self._pairs.update(pairs_of(operation))
+        self._recorder.ended(operation)
+
+
 class Recording:
     """What has been recorded so far.
+
+    Attributes:
+        pairs: the kinds of what has ended, each with the kind of what it lay below.
 
     Args:
         content: value of ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, lower case.
@@ -58,27 +78,24 @@ class Recording:
 
     def __init__(self, content: str = "no_content") -> None:
         resource = Resource({})
-        self._spans = InMemorySpanExporter()
-        self._reader = InMemoryMetricReader()
-        self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # upstream is untyped
-        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
-        meters = MeterProvider([self._reader], resource, shutdown_on_exit=False, views=views())
-        loggers = LoggerProvider(resource, shutdown_on_exit=False)
-        loggers.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
-        gate = ContentGate(content)
-        self.tracer = tracers.get_tracer("test")
-        self.recorders = (
-            Redactor(),
-            SpanRecorder(self.tracer, gate, SLOW_QUERY_MS),
-            MetricRecorder(meters.get_meter("test"), owner_labels=True),
-            EventRecorder(loggers.get_logger("test"), gate),
+        self._ended: list[ReadableSpan] = []
+        self._logs: list[ReadableLogRecord] = []
+        self._store = OwnStore(Exemplars())
+        settings = Settings({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content})
+        self.signals = Signals(
+            resource, settings, self._store, self._ended.append, self._logs.append
         )
+        self.pairs: Counter[Pair] = Counter()
+        self.recorder: Recorder = _Noting(self.signals.recorder, self.pairs)
+        self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(self.signals.foreign)
+        self.tracer = self.tracer_provider.get_tracer("test")
 
     @property
     def spans(self) -> list[ReadableSpan]:
         """The ended spans, as they started."""
-        return sorted(self._spans.get_finished_spans(), key=by_start)
+        process.kept(Open).end_dropped()
+        return sorted(self._ended, key=by_start)
 
     def span(self, name: str) -> ReadableSpan:
         """Return the one span of a name."""
@@ -89,7 +106,7 @@ class Recording:
         """Return the attributes of the one span of a name."""
         return dict(self.span(name).attributes or {})
 
-    def tree(self, *shown: Attribute, order: Order = by_start) -> str:
+    def tree(self, *shown: t.Attribute, order: Order = by_start) -> str:
         """Draw the spans as indented lines: ``name [STATUS] {attributes} !event``.
 
         Names of attributes are shown without ``dify.`` and ``gen_ai.``.
@@ -127,17 +144,14 @@ class Recording:
         return dict(counts)
 
     def _points(self, metric: str) -> Iterator[Any]:
-        data = self._reader.get_metrics_data()
-        for resource in data.resource_metrics if data is not None else ():
-            for scope in resource.scope_metrics:
-                for found in scope.metrics:
-                    if found.name == metric:
-                        yield from found.data.data_points
+        for found in self._store.collect():
+            if found.name == metric:
+                yield from found.data.data_points
 
     @property
     def told(self) -> list[Any]:
         """The log records, as they were emitted."""
-        return [log.log_record for log in self._logs.get_finished_logs()]
+        return [log.log_record for log in self._logs]
 
     @property
     def events(self) -> list[Any]:
@@ -156,7 +170,7 @@ class Recording:
 
     def clear(self) -> None:
         """Forget the spans and log records so far; metrics go on counting."""
-        self._spans.clear()
+        self._ended.clear()
         self._logs.clear()
 
 
@@ -166,7 +180,7 @@ def _has(point: tuple[tuple[str, Any], ...], labels: dict[str, Any]) -> bool:
 
 
 def _lines(
-    below: dict[int, list[ReadableSpan]], parent: int, depth: int, shown: tuple[Attribute, ...]
+    below: dict[int, list[ReadableSpan]], parent: int, depth: int, shown: tuple[t.Attribute, ...]
 ) -> Iterator[str]:
     for span in below.get(parent, ()):
         known = dict(span.attributes or {})
@@ -191,15 +205,22 @@ def recording(content: str = "no_content") -> Iterator[Recording]:
     """Record all operations of a block; afterwards none is recorded any more.
 
     Raises:
-        AssertionError: one of our hooks failed in the block and nobody cleared ``guard.failures``.
+        AssertionError: one of our hooks failed in the block and nobody cleared ``guard.caught()``.
     """
-    guard.failures.clear()
-    recording = Recording(content)
-    record_with(lambda: recording.recorders)
-    try:
-        yield recording
-    finally:
-        record_with(tuple)
-    failures = dict(guard.failures)
-    guard.failures.clear()
+    guard.caught().clear()
+    made = Recording(content)
+    with recording_by(made):
+        yield made
+    failures = dict(guard.caught())
+    guard.caught().clear()
     assert not failures
+
+
+@contextmanager
+def recording_by(pipeline: Any) -> Iterator[None]:
+    """Have a pipeline record all operations of a block; afterwards none is recorded any more."""
+    before, process.pipeline = process.pipeline, pipeline
+    try:
+        yield
+    finally:
+        process.pipeline = before

@@ -29,12 +29,12 @@ from examples.demo.runs import (
     wait_if,
     whole,
 )
+from otel_dify import table as t
 from otel_dify.cli.otlp_json import add
 from otel_dify.cli.records import Log, Process, Telemetry
 from otel_dify.cli.tables import log_lines
 from otel_dify.cli.traces import Trace, group
 from otel_dify.cli.waterfall import waterfall
-from otel_dify.operations.kinds import RUN
 
 _COMPOSE = (Path(__file__).parent / "compose.yaml", ROOT / "docker-compose.otel.yml")
 _SERVICES = ("dify-api", "dify-worker")
@@ -142,7 +142,7 @@ def _from_loki(loki: Loki, trace: Trace, run_id: str) -> list[Log]:
 
     def ended(lines: list[LogLine]) -> bool:
         names = (line.labels.get("dify_event_name") for line in lines)
-        return RUN.event in names
+        return t.RUN.event in names
 
     what = f"end of run {run_id} in Loki"
     lines = wait_until(lambda: loki.query_range(query), ended, timeout=PATIENCE_SECONDS, what=what)

@@ -17,12 +17,11 @@ from examples.demo.runs import (
     wait_if,
     whole,
 )
+from otel_dify import table as t
 from otel_dify.cli.otlp_json import read
 from otel_dify.cli.records import Process, Telemetry
 from otel_dify.cli.traces import group, of_run
 from otel_dify.cli.view import report
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import RUN
 
 _SIGNALS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
 
@@ -63,7 +62,7 @@ def _complete(run_id: str) -> Callable[[Telemetry], bool]:
     def told(telemetry: Telemetry) -> bool:
         traces = of_run(group(telemetry.spans), run_id)
         ended = {
-            log.attributes.get(a.RUN_ID.key) for log in telemetry.logs if log.source == RUN.event
+            log.attributes.get(t.RUN_ID.key) for log in telemetry.logs if log.source == t.RUN.event
         }
         exported: dict[Process, int] = {}
         for point in telemetry.points:

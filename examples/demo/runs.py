@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from examples.host.up import Host
+from otel_dify import table as t
 from otel_dify.cli.traces import Trace
-from otel_dify.operations import attributes as a
 
 ROOT = Path(__file__).parents[2]
 # How long what was sent may take to be seen; it takes a second or two.
@@ -98,7 +98,7 @@ def whole(trace: Trace) -> bool:
     """
     rows = list(trace.rows())
     roots = [row for row in rows if not row.span.parent_id]
-    ran = any(a.RUN_STATUS.key in row.span.attributes for row in rows)
+    ran = any(t.RUN_STATUS.key in row.span.attributes for row in rows)
     return ran and len(roots) == 1 and not any(row.stray for row in rows)
 
 

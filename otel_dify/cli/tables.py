@@ -56,15 +56,15 @@ def trace_table(traces: Iterable[Trace], width: int) -> list[str]:
     head = ("start (UTC)", "status", "duration", "tokens", "cost", "app", "run or trace id")
     rows = [
         (
-            clock(t.start_ns, date=True),
-            plain(t.status),
-            duration(t.end_ns - t.start_ns),
-            str(sum(t.tokens())),
-            " ".join(price(amount, unit) for unit, amount in t.cost().items()),
-            plain(t.title),
-            plain(" ".join(t.runs)) or t.id,
+            clock(trace.start_ns, date=True),
+            plain(trace.status),
+            duration(trace.end_ns - trace.start_ns),
+            str(sum(trace.tokens())),
+            " ".join(price(amount, unit) for unit, amount in trace.cost().items()),
+            plain(trace.title),
+            plain(" ".join(trace.runs)) or trace.id,
         )
-        for t in traces
+        for trace in traces
     ]
     return table(head, rows, width, flexible=5)
 

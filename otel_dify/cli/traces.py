@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_dify.operations import attributes as a
+from otel_dify import table as t
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +52,7 @@ class Trace:
     @property
     def runs(self) -> tuple[str, ...]:
         """Workflow run ids in it, in order of appearance."""
-        ids = (s.text(a.RUN_ID.key) for s in self.spans)
+        ids = (s.text(t.RUN_ID.key) for s in self.spans)
         return tuple(dict.fromkeys(run for run in ids if run))
 
     @property
@@ -69,29 +69,29 @@ class Trace:
     def status(self) -> str:
         """How the outermost run ended, in Dify's words; without a run, how the first span did."""
         for span in self.spans:
-            if status := span.text(a.RUN_STATUS.key):
+            if status := span.text(t.RUN_STATUS.key):
                 return status
         return "failed" if self.spans[0].failed else "succeeded"
 
     @property
     def title(self) -> str:
         """Name of the app, or else of the first span."""
-        names = (s.text(a.APP_NAME.key) for s in self.spans)
+        names = (s.text(t.APP_NAME.key) for s in self.spans)
         return next(filter(None, names), self.spans[0].name)
 
     def tokens(self) -> tuple[int, int]:
         """Add up the input and the output tokens of the model calls."""
         return (
-            int(sum(s.number(a.INPUT_TOKENS.key) for s in self.spans)),
-            int(sum(s.number(a.OUTPUT_TOKENS.key) for s in self.spans)),
+            int(sum(s.number(t.INPUT_TOKENS.key) for s in self.spans)),
+            int(sum(s.number(t.OUTPUT_TOKENS.key) for s in self.spans)),
         )
 
     def cost(self) -> dict[str, float]:
         """Add up the price of the model calls, by currency."""
         prices: dict[str, float] = defaultdict(float)
         for span in self.spans:
-            if a.CALL_PRICE.key in span.attributes:
-                prices[span.text(a.CALL_CURRENCY.key)] += span.number(a.CALL_PRICE.key)
+            if t.CALL_PRICE.key in span.attributes:
+                prices[span.text(t.CALL_CURRENCY.key)] += span.number(t.CALL_PRICE.key)
         return dict(prices)
 
     def rows(self) -> Iterator[Row]:
@@ -157,29 +157,29 @@ def group(spans: Iterable[Span]) -> list[Trace]:
 
 def of_run(traces: Sequence[Trace], run_id: str) -> list[Trace]:
     """Find the traces of a run; a run that was paused and resumed has several."""
-    return [t for t in traces if run_id.lower() in t.runs]
+    return [trace for trace in traces if run_id.lower() in trace.runs]
 
 
 def of_id(traces: Sequence[Trace], trace_id: str) -> list[Trace]:
     """Find the trace with an id."""
-    return [t for t in traces if t.id == trace_id.lower().replace("-", "")]
+    return [trace for trace in traces if trace.id == trace_id.lower().replace("-", "")]
 
 
 def logs_of(traces: Sequence[Trace], logs: Iterable[Log]) -> list[Log]:
     """Find the log records of traces: by trace id, or by run id where a record has no trace."""
-    ids = {t.id for t in traces}
-    runs = {run for t in traces for run in t.runs}
+    ids = {trace.id for trace in traces}
+    runs = {run for trace in traces for run in trace.runs}
     return [
         log
         for log in logs
-        if log.trace_id in ids or (not log.trace_id and log.attributes.get(a.RUN_ID.key) in runs)
+        if log.trace_id in ids or (not log.trace_id and log.attributes.get(t.RUN_ID.key) in runs)
     ]
 
 
 def points_of(traces: Sequence[Trace], points: Iterable[Point]) -> list[Point]:
     """Leave out metric points that traces cannot have moved: of other processes or other apps."""
-    processes = {process for t in traces for process in t.processes}
-    apps = {s.text(a.APP_ID.key) for t in traces for s in t.spans}
+    processes = {process for trace in traces for process in trace.processes}
+    apps = {s.text(t.APP_ID.key) for trace in traces for s in trace.spans}
     return [
         point
         for point in points

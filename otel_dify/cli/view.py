@@ -91,7 +91,7 @@ def listing(traces: Sequence[Trace], width: int, *, everything: bool) -> list[st
 
 def _with_runs(traces: Sequence[Trace]) -> Sequence[Trace]:
     """Leave out traces without a run, unless all are."""
-    return [t for t in traces if t.runs] or traces
+    return [trace for trace in traces if trace.runs] or traces
 
 
 def chosen(traces: Sequence[Trace], run_id: str | None, trace_id: str | None) -> list[Trace]:
@@ -125,7 +125,7 @@ def report(
         lines += [*waterfall(trace, numbers, width), ""]
     if metrics:
         points = points_of(traces, telemetry.points)
-        moves = moved(points, traces[0].start_ns, max(t.end_ns for t in traces))
+        moves = moved(points, traces[0].start_ns, max(trace.end_ns for trace in traces))
         lines.append(click.style("Metrics that moved meanwhile", bold=True))
         lines += [*(metric_table(moves, width) if moves else ["none in the data"]), ""]
     if logs:

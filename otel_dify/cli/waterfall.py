@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from otel_dify import table as t
 from otel_dify.cli.text import cells, clock, duration, fit, number, plain, price, wrap
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import ITEM, PASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ _GAP = "  "
 # Statuses that the line shows by its colour already.
 _SILENT = ("", "succeeded", "failed")
 # Spans of these names differ by their index only.
-_COUNTED = (ITEM.span_name, PASS.span_name)
+_COUNTED = (t.ITEM.span_name, t.PASS.span_name)
 
 
 def waterfall(trace: Trace, numbers: Mapping[Process, int], width: int) -> list[str]:
@@ -105,23 +104,23 @@ def _header(trace: Trace, numbers: Mapping[Process, int], width: int) -> list[st
 
 def _name(row: Row, numbers: Mapping[Process, int]) -> str:
     process = f"[{numbers[row.span.process]}] " if row.moved else ""
-    index = row.span.attributes.get(a.INDEX.key)
+    index = row.span.attributes.get(t.INDEX.key)
     place = f" {index}" if index is not None and row.span.name in _COUNTED else ""
     return f"{row.lines}{process}{plain(row.span.name)}{place}"
 
 
 def _notes(span: Span) -> str:
     parts: list[str] = []
-    if a.INPUT_TOKENS.key in span.attributes or a.OUTPUT_TOKENS.key in span.attributes:
-        spent, written = span.number(a.INPUT_TOKENS.key), span.number(a.OUTPUT_TOKENS.key)
+    if t.INPUT_TOKENS.key in span.attributes or t.OUTPUT_TOKENS.key in span.attributes:
+        spent, written = span.number(t.INPUT_TOKENS.key), span.number(t.OUTPUT_TOKENS.key)
         parts.append(f"{number(spent)}→{number(written)} tok")
-    if a.CALL_PRICE.key in span.attributes:
-        parts.append(price(span.number(a.CALL_PRICE.key), span.text(a.CALL_CURRENCY.key)))
-    if count := span.number(a.DB_QUERIES.key):
+    if t.CALL_PRICE.key in span.attributes:
+        parts.append(price(span.number(t.CALL_PRICE.key), span.text(t.CALL_CURRENCY.key)))
+    if count := span.number(t.DB_QUERIES.key):
         parts.append(f"{number(count)} queries")
     if not span.end_ns:
         parts.append("not ended")
-    statuses = (span.text(key) for key in (a.RUN_STATUS.key, a.NODE_STATUS.key))
+    statuses = (span.text(key) for key in (t.RUN_STATUS.key, t.NODE_STATUS.key))
     parts += (plain(status) for status in statuses if status not in _SILENT)
     return " ".join(parts)
 
@@ -147,8 +146,8 @@ def _events(row: Row, axis: _Axis, name_width: int, width: int) -> Iterator[str]
 def _remarks(row: Row, width: int) -> Iterator[str]:
     span = row.span
     if span.failed:
-        kind = span.text(a.ERROR_TYPE.key)
-        message = span.text(a.ERROR_MESSAGE.key) or span.message
+        kind = span.text(t.ERROR_TYPE.key)
+        message = span.text(t.ERROR_MESSAGE.key) or span.message
         cause = ": ".join(filter(None, (kind, message))) or "failed"
         yield from _hang(row.below, f"✗ {cause}", "red", width)
     if row.stray:

@@ -15,6 +15,8 @@ from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from otel_dify.process import process
+
 logger = logging.getLogger("otel_dify")
 
 _RESULTS: dict[str, Any] = {
@@ -24,8 +26,30 @@ _RESULTS: dict[str, Any] = {
 }
 
 
-lost: Counter[str] = Counter()
-"""Items that this process could not deliver, by signal."""
+class Lost:
+    """What this process could not deliver.
+
+    Attributes:
+        items: their number, by signal.
+    """
+
+    def __init__(self) -> None:
+        self.items: Counter[str] = Counter()
+
+    def forked(self) -> None:
+        """Count anew: the parent reports its own."""
+        self.items.clear()
+
+
+def lost() -> Counter[str]:
+    """Return what this process could not deliver, by signal."""
+    return process.kept(Lost).items
+
+
+def lose(signal: str, count: int) -> None:
+    """Count items of a signal that are lost."""
+    with process.counting:
+        lost()[signal] += count
 
 
 class Delivery:
@@ -81,7 +105,7 @@ class Delivery:
             )
         elif not delivered:
             self.lost += count
-            lost[self._signal] += count
+            lose(self._signal, count)
             first, self._failing = not self._failing, True
             if first and not self._quiet:
                 logger.error(
@@ -102,9 +126,6 @@ def _count(batch: Any) -> int:
             for scope in resource.scope_metrics
         )
     return len(batch)
-
-
-os.register_at_fork(after_in_child=lost.clear)
 
 
 def quiet_stock_exporters() -> None:

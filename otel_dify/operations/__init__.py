@@ -1,1 +1,1 @@
-"""The domain: kinds of operations, their attributes, and the life of one operation."""
+"""Operations: the life of one, the current one, errors and values."""

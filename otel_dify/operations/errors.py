@@ -21,7 +21,7 @@ _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )
 STOPS = frozenset({"GenerateTaskStoppedError"})
 """Exceptions by which Dify ends what somebody asked it to stop: no failures."""
-LIMIT = 16_384
+LIMIT = 16_000
 """Characters kept of a stack trace."""
 
 

@@ -1,13 +1,11 @@
 """One operation: what is learned of it on the way, and its end.
 
-The recorders of the process (``otel_dify.signals``) turn it into signals. It is open on one thread
-and may be ended on another.
+The recorder of the process (``otel_dify.records``) makes a record of it when it ends. It is open on
+one thread and may be ended on another. Whatever is set is clean from then on.
 """
 
 from __future__ import annotations
 
-import re
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,27 +13,26 @@ from typing import Protocol
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Link, Span
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext
 
-from otel_dify.operations import attributes as a
-from otel_dify.operations.attributes import Attribute
+from otel_dify import table as t
+from otel_dify.cleaning.text import clean_attribute, clean_value
+from otel_dify.cleaning.values import Value, as_value
 from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
-from otel_dify.operations.kind import Kind
-from otel_dify.operations.values import Value, as_value
+from otel_dify.operations.folded import Folded
+from otel_dify.operations.span import OperationSpan, within
+from otel_dify.process import process
 
-KEY = context_api.create_key("otel_dify.operation")
-"""Where a context has the operation that it lies in."""
-_FIELD = re.compile(r"\{([^}]+)\}")
-_adding = threading.Lock()
+type Happening = tuple[str, int, dict[str, Value]]
 
 
 class Recorder(Protocol):
-    """Turns operations into one signal."""
+    """What operations of a process come to."""
 
-    def start(self, operation: Operation) -> None:
-        """See an operation that has just been started; may set its span and context."""
+    def started(self, operation: Operation) -> None:
+        """See an operation that has just been started; gives it its span context."""
 
-    def end(self, operation: Operation) -> None:
+    def ended(self, operation: Operation) -> None:
         """See an operation that has just ended."""
 
 
@@ -44,54 +41,63 @@ class Operation:
 
     Attributes:
         kind: its row of the table.
-        attributes: values by attribute name, inherited ones included, content not.
+        attributes: clean values by attribute name, inherited ones included, content not.
+        inherited: those of them that operations and log records below it get.
         content: what users or models wrote, as Python objects; serialised only if it is kept.
         start_ns: start, nanoseconds since the epoch.
         end_ns: end, likewise; 0 while it is open.
         parent: the operation it was started under, in this process.
-        context: OpenTelemetry context with this operation (and its span) as the current one.
-        span: its span; invalid while it has none.
+        parent_context: the context it was started in.
+        recorder: makes a record of it at its end; none where nothing is recorded.
+        span_context: that of its span; of the span above while it has none of its own.
+        span_name: name of its span where the table's pattern cannot be filled.
         error: the exception that made it fail, if there was one.
         failure_below: type and message of the last failure right below it, which may be the cause
             of its own.
-        events: happenings on the way: name, nanoseconds since the epoch, attributes.
+        events: happenings on the way: name, nanoseconds since the epoch, clean attributes.
         links: spans that led to it without being its parent.
+        folded: the queries below it that have no span; none where there were none.
     """
 
     __slots__ = (
         "__weakref__",
-        "_inherited",
-        "_recorders",
+        "_context",
+        "_open",
         "attributes",
         "content",
-        "context",
         "end_ns",
         "error",
         "events",
         "failure_below",
+        "folded",
+        "inherited",
         "kind",
         "links",
         "parent",
         "parent_context",
-        "span",
+        "recorder",
+        "span_context",
         "span_name",
         "start_ns",
     )
 
     def __init__(
         self,
-        kind: Kind,
-        recorders: Sequence[Recorder],
+        kind: t.Kind,
+        recorder: Recorder | None,
         *,
         parent: Operation | None,
         context: Context,
         start_ns: int,
         links: Sequence[Link] = (),
+        span_name: str = "",
     ) -> None:
         self.kind = kind
-        self.attributes: dict[str, Value] = {}
-        self.content: dict[Attribute, object] = {}
-        self.events: list[tuple[str, int, Mapping[str, Value]]] = []
+        # Copies: what lies below may be hoisting its ids from another thread.
+        self.inherited: dict[str, Value] = dict(parent.inherited) if parent is not None else {}
+        self.attributes: dict[str, Value] = dict(self.inherited)
+        self.content: dict[t.Attribute, object] = {}
+        self.events: list[Happening] = []
         self.links = links
         self.error: BaseException | None = None
         self.failure_below = ("", "")
@@ -99,16 +105,15 @@ class Operation:
         self.end_ns = 0
         self.parent = parent
         self.parent_context = context
-        self.context = context_api.set_value(KEY, self, context)
-        self.span: Span = INVALID_SPAN
-        self.span_name = ""
-        self._recorders = recorders
-        self._inherited: dict[str, Value] = {}
-        if self.parent is not None:
-            self._inherited.update(self.parent.inherited())
-            self.attributes.update(self._inherited)
+        self._context: Context | None = None
+        self.span_context: SpanContext = INVALID_SPAN_CONTEXT
+        self.span_name = span_name
+        self.folded: Folded | None = None
+        self.recorder = recorder
+        # Whoever pops it ends the operation: there is one end, whatever threads want it at once.
+        self._open = [True]
 
-    def set(self, attribute: Attribute, value: object) -> None:
+    def set(self, attribute: t.Attribute, value: object) -> None:
         """Set an attribute; ``None`` and empty strings are left out.
 
         An inherited one also goes to operations started below from now on, and to those above
@@ -119,57 +124,69 @@ class Operation:
         if attribute.content:
             self.content[attribute] = value
             return
-        plain = as_value(value)
+        plain = clean_value(value, attribute.text) if attribute.text else as_value(value)
         self.attributes[attribute.key] = plain
         if attribute.inherit:
-            self._inherited[attribute.key] = plain
-            above = self.parent if attribute.hoist else None
-            while above is not None:
-                if above.kind.hoists:
-                    above.attributes.setdefault(attribute.key, plain)
-                above = above.parent
+            self.inherited[attribute.key] = plain
+            if attribute.hoist:
+                self._hoist(attribute.key, plain)
 
-    def inherited(self) -> dict[str, Value]:
-        """Copy what an operation or log record below it gets: the ids of run, app and message."""
-        return {**self._inherited, **self._hoisted()}
+    def _hoist(self, key: str, value: Value) -> None:
+        """Hand what names the run to the request, task and message above."""
+        above = self.parent
+        while above is not None:
+            if above.kind.hoists:
+                above.attributes.setdefault(key, value)
+                above.inherited.setdefault(key, value)
+            above = above.parent
 
-    def _hoisted(self) -> dict[str, Value]:
-        if not self.kind.hoists:
-            return {}
-        return {key: value for key, value in self.attributes.items() if key in a.INHERITED}
+    def set_other(self, key: str, value: object) -> None:
+        """Set an attribute that the table may not know, as code of other people does."""
+        known = t.BY_KEY.get(key)
+        if known is not None:
+            self.set(known, value)
+        elif value is not None:
+            self.attributes[key] = clean_attribute(key, value)
 
-    def get(self, attribute: Attribute) -> Value | None:
+    def forget(self, attribute: t.Attribute) -> None:
+        """Take an attribute back, from what lies below as well."""
+        self.attributes.pop(attribute.key, None)
+        self.inherited.pop(attribute.key, None)
+
+    def get(self, attribute: t.Attribute) -> Value | None:
         """Return what an attribute is set to."""
         return self.attributes.get(attribute.key)
 
-    def fill(self, pattern: str, missing: str = "") -> str:
-        """Put values of attributes for their ``{names}`` in a pattern of the table.
-
-        Args:
-            pattern: text with names of attributes in braces.
-            missing: what stands for one that has no value.
-        """
-        known = self.attributes
-        return _FIELD.sub(lambda field: str(known.get(field[1], missing)), pattern)
-
-    def enclosing(self, kind: Kind) -> Operation | None:
+    def enclosing(self, kind: t.Kind) -> Operation | None:
         """Return the nearest operation of a kind: this one, or one that it lies in."""
         found: Operation | None = self
         while found is not None and found.kind is not kind:
             found = found.parent
         return found
 
-    def happened(self, name: str, values: Mapping[Attribute, object]) -> None:
+    def happened(self, name: str, values: Mapping[t.Attribute, object]) -> None:
         """Note a happening on the way, such as a retry; it becomes a span event."""
-        attributes = {attribute.key: as_value(value) for attribute, value in values.items()}
+        attributes = {
+            attribute.key: clean_value(value, attribute.text or 0)
+            if attribute.text
+            else as_value(value)
+            for attribute, value in values.items()
+        }
         self.events.append((name, time.time_ns(), attributes))
 
-    def add(self, attribute: Attribute, amount: float) -> None:
+    def add(self, attribute: t.Attribute, amount: float) -> None:
         """Add to an attribute that counts; operations below may do so from several threads."""
-        with _adding:
+        with process.counting:
             total = self.attributes.get(attribute.key, 0)
             if isinstance(total, int | float):
                 self.attributes[attribute.key] = total + amount
+
+    def folding(self) -> Folded:
+        """Return what queries below without a span are added to."""
+        if self.folded is None:
+            with process.counting:
+                self.folded = self.folded or Folded()
+        return self.folded
 
     def fail(self, error: BaseException | str, error_type: str = "") -> None:
         """Mark the operation as failed. The first failure is the cause and stays.
@@ -177,7 +194,7 @@ class Operation:
         A type that says nothing gives way to that of the failure below which the text repeats. What
         ends by one of ``STOPS`` has been stopped instead.
         """
-        if a.ERROR_TYPE.key in self.attributes:
+        if t.ERROR_TYPE.key in self.attributes:
             return
         kind = error_type or (type(error).__name__ if isinstance(error, BaseException) else "error")
         if kind in STOPS:
@@ -185,27 +202,37 @@ class Operation:
                 self.set(self.kind.status, "stopped")
             return
         raised = error if isinstance(error, BaseException) else None
+        text = str(error)
         below, message = self.failure_below
-        if message and message in str(error) and category_of(kind) == "internal":
+        if message and message in text and category_of(kind) == "internal":
             kind = below
-        self.set(a.ERROR_TYPE, kind)
-        self.set(a.ERROR_MESSAGE, str(error))
-        self.set(a.ERROR_CATEGORY, category_of(kind))
-        self.set(a.ERROR_FINGERPRINT, fingerprint_of(raised, kind, str(error)))
+        self.set(t.ERROR_TYPE, kind)
+        self.set(t.ERROR_MESSAGE, text)
+        self.set(t.ERROR_CATEGORY, category_of(kind))
+        self.set(t.ERROR_FINGERPRINT, fingerprint_of(raised, kind, text))
         self.error = raised
         if self.parent is not None:
-            self.parent.failure_below = (kind, str(error))
+            self.parent.failure_below = (kind, text)
+
+    @property
+    def context(self) -> Context:
+        """OpenTelemetry context with this operation, and its span, as the current one.
+
+        What folds has no span yet, and what is not recorded has none: theirs is that around them.
+        """
+        if self._context is not None:
+            return self._context
+        if self.recorder is None or self.kind.folds:
+            return self.parent_context
+        made = within(self, OperationSpan(self))
+        if not self.end_ns:
+            self._context = made
+        return made
 
     @property
     def failed(self) -> bool:
         """Whether it was marked as failed."""
-        return a.ERROR_TYPE.key in self.attributes
-
-    @property
-    def paused(self) -> bool:
-        """Whether it ended to go on as another operation: a run that waits for a person."""
-        status = self.kind.status
-        return status is not None and self.get(status) == "paused"
+        return t.ERROR_TYPE.key in self.attributes
 
     @property
     def duration(self) -> float:
@@ -213,16 +240,20 @@ class Operation:
         return max(self.end_ns - self.start_ns, 0) / 1e9
 
     def end(self, at_ns: int | None = None) -> None:
-        """End the operation and hand it to the recorders; later calls do nothing."""
-        if self.end_ns:
+        """End the operation and hand it to the recorder; later calls do nothing."""
+        try:
+            self._open.pop()
+        except IndexError:
             return
         self.end_ns = time.time_ns() if at_ns is None else at_ns
-        if self.kind.status is not None and self.get(self.kind.status) is None:
-            self.set(self.kind.status, "failed" if self.failed else "succeeded")
-        for recorder in self._recorders:
-            recorder.end(self)
-        # An exception holds its frames, and with them whatever Dify had in its hands.
-        self.error = None
+        status = self.kind.status
+        if status is not None and status.key not in self.attributes:
+            self.attributes[status.key] = "failed" if self.failed else "succeeded"
+        if self.recorder is not None:
+            self.recorder.ended(self)
+        # An exception holds its frames, and with them whatever Dify had in its hands; and a
+        # context holds its operation, so that only the garbage collector would find the two.
+        self.error = self._context = None
 
     @contextmanager
     def active(self) -> Iterator[None]:

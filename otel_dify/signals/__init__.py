@@ -1,1 +1,1 @@
-"""What one ended operation becomes: a span, metric points and a log event."""
+"""Signals: what one record becomes: a span, metric points and a log event."""

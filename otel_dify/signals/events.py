@@ -1,87 +1,73 @@
-"""Log events: the recorder that emits a structured event for an ended operation.
+"""Log events: the writer that makes a structured event of a record.
 
 Runs and nodes have one for their start as well: what has begun and not ended is what hangs.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from opentelemetry._logs import SeverityNumber
 
-from otel_dify.operations import attributes as a
-from otel_dify.operations.errors import stack_of
-from otel_dify.processors.redaction import mask_text
+from otel_dify import table as t
+from otel_dify.records.plan import PLANS
 
 if TYPE_CHECKING:
-    from opentelemetry._logs import Logger
-
     from otel_dify.operations.operation import Operation
-    from otel_dify.operations.values import Value
-    from otel_dify.processors.content import ContentGate
+    from otel_dify.records.record import Record
+    from otel_dify.signals.logs import LogWriter
 
 
-class EventRecorder:
-    """Records operations as log events.
+class EventWriter:
+    """Writes records as log events.
 
     Args:
-        logger: where events are emitted.
-        gate: what of an operation's content goes into its event.
+        logs: writes log records.
     """
 
-    def __init__(self, logger: Logger, gate: ContentGate) -> None:
-        self._logger = logger
-        self._gate = gate
+    def __init__(self, logs: LogWriter) -> None:
+        self._logs = logs
 
-    def start(self, operation: Operation) -> None:
-        """Emit the event of the start, where the kind's row names one."""
+    def started(self, operation: Operation) -> None:
+        """Write the event of a start, which the kind's row names."""
         kind = operation.kind
-        if kind.start_event:
-            subject = operation.fill(kind.subject, missing="?")
-            self._emit(operation, kind.start_event, f"{subject} started", operation.start_ns)
+        subject = PLANS[kind].subject.fill(operation.attributes)
+        attributes = dict(operation.attributes)
+        attributes[t.EVENT_NAME.key] = kind.start_event
+        self._logs.write(
+            operation.start_ns,
+            operation.span_context,
+            SeverityNumber.INFO,
+            "INFO",
+            f"{subject} started",
+            attributes,
+            kind.start_event,
+        )
 
-    def end(self, operation: Operation) -> None:
-        """Emit the event that the kind's row names."""
-        kind = operation.kind
-        if not kind.event:
-            return
-        attributes: dict[str, Value] = {
-            **self._gate.values(operation, "event"),
-            a.ELAPSED.key: operation.duration,
-        }
-        if operation.error is not None:
-            attributes[a.STACK_TRACE.key] = mask_text(stack_of(operation.error))
-        self._emit(operation, kind.event, sentence(operation), operation.end_ns, attributes)
-
-    def _emit(
-        self,
-        operation: Operation,
-        name: str,
-        body: str,
-        at_ns: int,
-        attributes: Mapping[str, Value] = MappingProxyType({}),
-    ) -> None:
-        severity = SeverityNumber.ERROR if operation.failed else SeverityNumber.INFO
-        self._logger.emit(
-            timestamp=at_ns,
-            observed_timestamp=time.time_ns(),
-            context=operation.context,
-            severity_number=severity,
-            severity_text=severity.name,
-            body=body,
-            attributes={**operation.attributes, **attributes, a.EVENT_NAME.key: name},
-            event_name=name,
+    def ended(self, record: Record) -> None:
+        """Write the event of an end, which the kind's row names."""
+        name = record.plan.kind.event
+        attributes = {**record.attributes, **record.in_event}
+        attributes[t.ELAPSED.key] = record.seconds
+        if record.stack:
+            attributes[t.STACK_TRACE.key] = record.stack
+        attributes[t.EVENT_NAME.key] = name
+        severity = SeverityNumber.ERROR if record.failed else SeverityNumber.INFO
+        self._logs.write(
+            record.end_ns,
+            record.span,
+            severity,
+            severity.name,
+            sentence(record),
+            attributes,
+            name,
         )
 
 
-def sentence(operation: Operation) -> str:
+def sentence(record: Record) -> str:
     """Say what happened, for who reads the log: subject, outcome, seconds, cause."""
-    kind, known = operation.kind, operation.attributes
-    subject = operation.fill(kind.subject or kind.name, missing="?")
+    kind, known = record.plan.kind, record.attributes
     status = known.get(kind.status.key) if kind.status else None
-    outcome = str(status or ("failed" if operation.failed else "succeeded"))
-    cause = f": {known.get(a.ERROR_MESSAGE.key, '')}" if operation.failed else ""
-    return f"{subject} {outcome} in {operation.duration:.3f} s{cause}"
+    outcome = status or ("failed" if record.failed else "succeeded")
+    cause = f": {known.get(t.ERROR_MESSAGE.key, '')}" if record.failed else ""
+    return f"{record.plan.subject.fill(known)} {outcome} in {record.seconds:.3f} s{cause}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_dify.guard import failed
-from otel_dify.operations.instruments import INSTRUMENTS, Instrument
+from otel_dify.process import process
+from otel_dify.table import INSTRUMENTS, Instrument
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     type Reading = tuple[float, dict[str, str]]
     type Read = Callable[[], Iterable[Reading]]
 
-_readers: dict[str, Read] = {}
+
+class Readers:
+    """How the gauges of this process are read, by name."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Read] = {}
 
 
 def provide(instrument: Instrument, read: Read) -> None:
     """Say how a gauge is read in this process: values with their labels."""
-    _readers[instrument.name] = read
+    process.kept(Readers).known[instrument.name] = read
 
 
 def create(meter: Meter) -> None:
@@ -35,7 +41,7 @@ def create(meter: Meter) -> None:
 
 def _callback(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_: CallbackOptions) -> Iterable[Observation]:
-        read = _readers.get(name)
+        read = process.kept(Readers).known.get(name)
         try:
             return [] if read is None else [Observation(value, labels) for value, labels in read()]
         except Exception as error:  # noqa: BLE001 - other metrics of the collection must go on

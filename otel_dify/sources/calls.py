@@ -9,16 +9,14 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from otel_dify.guard import failed
-from otel_dify.operations.attributes import Attribute
-from otel_dify.operations.kind import Kind
-from otel_dify.operations.lifecycle import start
+from otel_dify import table as t
+from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
 from otel_dify.sources.hooks import hook
-from otel_dify.sources.streams import observe, unseen
+from otel_dify.sources.watch import watch
 
 type Arguments = Mapping[str, Any]
-type Describe = Callable[[Arguments], Mapping[Attribute, object]]
+type Describe = Callable[[Arguments], Mapping[t.Attribute, object]]
 type Conclude = Callable[[Operation, Any, Arguments], None]
 
 
@@ -39,7 +37,7 @@ class Call:
     """
 
     function: str
-    kind: Kind
+    kind: t.Kind
     describe: Describe
     conclude: Conclude = _nothing
 
@@ -53,24 +51,27 @@ def attach_calls(module: ModuleType, *calls: Call) -> None:
 
 def _around(call: Call, module: str) -> Callable[..., Any]:
     place = f"{module}.{call.function}"
-    names: inspect.Signature | None = None
+    signature: inspect.Signature | None = None
 
     def run(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        nonlocal names
-        try:
-            if names is None:
-                names = inspect.signature(wrapped)
-            given = {"self": instance, **names.bind_partial(*args, **kwargs).arguments}
-            operation = start(call.kind, call.describe(given))
-        except Exception as error:  # noqa: BLE001 - the call must go on without its operation
-            failed(f"{place} start", error)
-            return wrapped(*args, **kwargs)
-        return observe(
-            operation,
+        given: Arguments = {}
+
+        def begin() -> Operation | None:
+            nonlocal signature, given
+            if signature is None:
+                signature = inspect.signature(wrapped)
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:  # Dify's mistake, which the call itself will raise
+                return None
+            given = {"self": instance, **bound.arguments}
+            return start(call.kind, call.describe(given))
+
+        return watch(
             place,
+            begin,
             partial(wrapped, *args, **kwargs),
-            whole=lambda result: call.conclude(operation, result, given),
-            stream=lambda: unseen,
+            whole=lambda operation, result: call.conclude(operation, result, given),
         )
 
     return run

@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
-from otel_dify.operations.lifecycle import here
+from otel_dify.operations.current import here
 from otel_dify.sources.hooks import lacking
 
 # Module to methods that it hands to threads.

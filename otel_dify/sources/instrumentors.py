@@ -33,7 +33,7 @@ class _Source(BaseInstrumentor):  # type: ignore[misc] # upstream is untyped
         del kwargs
         with guarded("otel_dify.sources.instrumentors protocol"):
             forget_the_others_protocol(os.environ)
-        if startup.start():
+        if startup.set_up():
             take_over(os.environ)
             registry.attach(self.name)
 

@@ -18,22 +18,23 @@ from typing import Any
 from wrapt import register_post_import_hook
 
 from otel_dify.guard import guarded, say_once
-from otel_dify.sources import (
-    carry,
-    dify_helpers,
-    dify_indexing,
-    dify_lifecycle,
-    dify_messages,
-    dify_outside,
-    dify_pauses,
-    dify_prints,
-    dify_requests,
-    dify_retrieval,
-    dify_steps,
-    dify_tools,
+from otel_dify.patching import not_while_patching
+from otel_dify.process import process
+from otel_dify.sources import carry
+from otel_dify.sources.dify import (
+    helpers,
+    indexing,
+    lifecycle,
+    messages,
+    outside,
+    pauses,
+    prints,
+    requests,
+    retrieval,
+    steps,
+    tools,
 )
 from otel_dify.sources.hooks import importable
-from otel_dify.startup import not_while_patching
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +63,42 @@ _MODELS = tuple(
 _EITHER = {module: group for group in (_ENGINES, *_MODELS) for module in group}
 
 SOURCES: tuple[Source, ...] = (
-    Source("dify_graphon", _ENGINES[:1], "graphon_engine"),
-    Source("dify_graphon", _ENGINES[1:], "graphon_frames"),
-    Source("dify_models", tuple(module for group in _MODELS for module in group), "models"),
-    Source("dify_tools", ("graphon.nodes.tool.tool_node",), "tools"),
-    Source("dify_pauses", dify_pauses.WATCHES, "dify_pauses"),
-    Source("dify_messages", dify_messages.WATCHES, "dify_messages"),
-    Source("dify_steps", dify_steps.WATCHES, "dify_steps"),
-    Source("dify_requests", dify_requests.WATCHES, "dify_requests"),
-    Source("dify_retrieval", dify_retrieval.WATCHES, "dify_retrieval"),
-    Source("dify_tools", dify_tools.WATCHES, "dify_tools"),
-    Source("dify_tools", dify_prints.WATCHES, "dify_prints"),
-    Source("dify_helpers", dify_helpers.WATCHES, "dify_helpers"),
-    Source("dify_lifecycle", dify_lifecycle.WATCHES, "dify_lifecycle"),
-    Source("dify_indexing", dify_indexing.WATCHES, "dify_indexing"),
-    Source("dify_outside", dify_outside.WATCHES, "dify_outside"),
+    Source("dify_graphon", _ENGINES[:1], "graphon.engine"),
+    Source("dify_graphon", _ENGINES[1:], "graphon.frames"),
+    Source("dify_models", tuple(module for group in _MODELS for module in group), "graphon.models"),
+    Source("dify_tools", ("graphon.nodes.tool.tool_node",), "graphon.tools"),
+    Source("dify_pauses", pauses.WATCHES, "dify.pauses"),
+    Source("dify_messages", messages.WATCHES, "dify.messages"),
+    Source("dify_steps", steps.WATCHES, "dify.steps"),
+    Source("dify_requests", requests.WATCHES, "dify.requests"),
+    Source("dify_retrieval", retrieval.WATCHES, "dify.retrieval"),
+    Source("dify_tools", tools.WATCHES, "dify.tools"),
+    Source("dify_tools", prints.WATCHES, "dify.prints"),
+    Source("dify_helpers", helpers.WATCHES, "dify.helpers"),
+    Source("dify_lifecycle", lifecycle.WATCHES, "dify.lifecycle"),
+    Source("dify_indexing", indexing.WATCHES, "dify.indexing"),
+    Source("dify_outside", outside.WATCHES, "dify.outside"),
     # After the calls of the same methods, so that those run in the context that is carried.
     Source("dify_threads", tuple(carry.METHODS), "carry"),
-    Source("flask", ("flask",), "flask"),
+    Source("flask", ("flask",), "libraries.flask"),
     # Not `celery`: that is imported before its command line has asked gevent to patch.
-    Source("celery", ("celery.app.base",), "celery"),
-    Source("celery", ("celery.app.base",), "queues"),
-    Source("sqlalchemy", ("sqlalchemy",), "sqlalchemy"),
-    Source("sqlalchemy", ("sqlalchemy.pool",), "pools"),
-    Source("redis", ("redis",), "redis"),
-    Source("httpx", ("httpx",), "httpx"),
+    Source("celery", ("celery.app.base",), "libraries.celery"),
+    Source("celery", ("celery.app.base",), "libraries.queues"),
+    Source("sqlalchemy", ("sqlalchemy",), "libraries.sqlalchemy"),
+    Source("sqlalchemy", ("sqlalchemy.pool",), "libraries.pools"),
+    Source("redis", ("redis",), "libraries.redis"),
+    Source("httpx", ("httpx",), "libraries.httpx"),
 )
 
 _DIFY = "app_factory"
 """Module of Dify that makes the app, in API, worker and beat alike."""
 
-_attached: set[str] = set()
+
+class Attached:
+    """The names of the sources that this process has attached."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
 
 
 def knows(name: str) -> bool:
@@ -123,11 +129,12 @@ def import_bridged(disabled: frozenset[str]) -> None:
 
 def attach(name: str) -> None:
     """Attach the sources of a name, each when what it watches has been imported."""
-    if name in _attached:
+    attached = process.kept(Attached).names
+    if name in attached:
         return
-    if not _attached:
+    if not attached:
         register_post_import_hook(lambda _: not_while_patching(_say_what_is_missing), _DIFY)
-    _attached.add(name)
+    attached.add(name)
     for source in SOURCES:
         if source.name == name:
             for module in source.watches:
@@ -151,7 +158,7 @@ def _say_what_is_missing() -> None:
         missing = {
             f"{' or '.join(stands_in)} ({source.name})": None
             for source in SOURCES
-            if source.name in _attached and source.name.startswith("dify_")
+            if source.name in process.kept(Attached).names and source.name.startswith("dify_")
             for stands_in in (_EITHER.get(module, (module,)) for module in source.watches)
             if not any(importable(module) for module in stands_in)
         }

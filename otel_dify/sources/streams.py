@@ -1,103 +1,190 @@
-"""Observed calls, whose results come at once or piece by piece.
+"""Streams: generators whose pieces are made within an operation.
 
 A generator is suspended and finished wherever its consumer runs, so no context is ever held over a
 ``yield``: each piece is fetched with the operation as the current one, and handed on without it.
+The wrappers are no generators themselves: a generator that is dropped is closed by the garbage
+collector, in the middle of anything, and there only a note may be left. The same goes for what is
+closed: whatever waits in ``yield from`` for a generator of ours closes it when it is dropped.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from typing import Any
 
+from opentelemetry import context as context_api
+
 from otel_dify.guard import guarded
+from otel_dify.operations.current import Open
 from otel_dify.operations.operation import Operation
+from otel_dify.process import process
 
 type See = Callable[[Any], None]
 
 
-def observe(
-    operation: Operation,
-    place: str,
-    call: Callable[[], Any],
-    *,
-    whole: See,
-    stream: Callable[[], See],
-) -> Any:
-    """Call a function as an operation, which ends with its result or with the last piece of it.
-
-    Args:
-        operation: its operation, just started.
-        place: what the guards call this.
-        call: the function, its arguments bound.
-        whole: is shown a result that comes at once.
-        stream: is called if the result is a generator, for what is then shown each piece.
-    """
-    try:
-        with operation.active():
-            result = call()
-    except BaseException as error:
-        with guarded(f"{place} failure"):
-            operation.fail(error)
-        _end(operation)
-        raise
-    if isinstance(result, Generator):
-        see: See = unseen
-        with guarded(f"{place} stream"):
-            see = stream()
-        return observed(result, operation, see)
-    with guarded(f"{place} result"):
-        whole(result)
-    _end(operation)
-    return result
+def unseen(_piece: Any) -> None:
+    """See nothing of a piece."""
 
 
-def observed(pieces: Iterable[Any], operation: Operation, see: See) -> Generator[Any, Any, Any]:
-    """Return a generator of the same pieces that ends ``operation`` when they end.
+class _Observed:
+    """What a stream and its operation have in common, whether it is asynchronous or not."""
 
-    A consumer that stops early, or never begins, ends the operation as well.
+    def __init__(self, pieces: Any, operation: Operation, see: See) -> None:
+        self._pieces = pieces
+        self._operation = operation
+        self._see = see
+        self._ended = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Pass on what else a generator has (``gi_frame``, ``ag_running``)."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._pieces, name)
+
+    def __del__(self) -> None:
+        if "_ended" in self.__dict__:
+            self._leave()
+
+    def _seen(self, piece: Any) -> Any:
+        with guarded("otel_dify.sources.streams piece"):
+            self._see(piece)
+        return piece
+
+    def _lives_on(self) -> bool:
+        """Tell whether the generator goes on after an exception, which then was not its own.
+
+        It tells who uses it wrongly (a ``send`` before its start, a ``next`` while it runs), or has
+        refused to be closed.
+        """
+        frames = (getattr(self._pieces, name, None) for name in ("gi_frame", "ag_frame"))
+        return any(frame is not None for frame in frames)
+
+    def _note(self, error: BaseException) -> None:
+        """Take note of an exception that the generator has ended with."""
+        if not isinstance(error, GeneratorExit):
+            with guarded("otel_dify.sources.streams failure"):
+                self._operation.fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._ended and not self._lives_on():
+            self._note(error)
+            self._end()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            with guarded("otel_dify.sources.streams end"):
+                self._operation.end()
+
+    def _leave(self) -> None:
+        """Leave a note that it has ended; this may be the garbage collector."""
+        if not self._ended:
+            self._ended = True
+            process.kept(Open).dropped(self._operation)
+
+
+class ObservedStream(_Observed, Generator[Any, Any, Any]):
+    """The same pieces as those of a generator or iterator, made within an operation.
+
+    It ends the operation with the last piece, with an exception, and after it has been closed or
+    dropped, at that time. ``send``, ``throw``, ``close`` and return values are those of PEP 342 and
+    PEP 380.
 
     Args:
         pieces: what the observed function returned.
         operation: its operation, still open.
         see: is shown each piece before the consumer gets it.
     """
-    stream = _observe(pieces, operation, see)
-    # A generator that is dropped before its first piece never runs its `finally`.
-    weakref.finalize(stream, _end, operation).atexit = False
-    return stream
 
+    def __init__(self, pieces: Iterable[Any], operation: Operation, see: See) -> None:
+        super().__init__(iter(pieces), operation, see)
 
-def _observe(pieces: Iterable[Any], operation: Operation, see: See) -> Generator[Any, Any, Any]:
-    iterator = iter(pieces)
-    try:
-        while True:
-            with operation.active():
-                try:
-                    piece = next(iterator)
-                except StopIteration as stop:
-                    return stop.value
-                except BaseException as error:
-                    with guarded("otel_dify.sources.streams failure"):
-                        operation.fail(error)
-                    raise
-            with guarded("otel_dify.sources.streams piece"):
-                see(piece)
-            yield piece
-    finally:
+    def __next__(self) -> Any:
+        return self._step(self._pieces.__next__)
+
+    def send(self, value: Any) -> Any:
+        """Send a value in and return the next piece."""
+        return self._step(self._pieces.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception where the generator is suspended and return the next piece."""
+        return self._step(self._pieces.throw, *error)
+
+    def close(self) -> Any:
+        """Close the generator; the operation ends soon, at the time that this was done."""
+        close = getattr(self._pieces, "close", None)
+        if close is None:
+            self._leave()
+            return None
+        if self._ended:
+            return close()
+        token = context_api.attach(self._operation.context)
         try:
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                with operation.active():
-                    close()
+            returned = close()
+        except BaseException as error:
+            if not self._lives_on():
+                self._note(error)
+                self._leave()
+            raise
         finally:
-            _end(operation)
+            context_api.detach(token)
+        self._leave()
+        return returned
+
+    def _step(self, step: Callable[..., Any], *given: Any) -> Any:
+        token = context_api.attach(self._operation.context)
+        try:
+            piece = step(*given)
+        except StopIteration:
+            self._end()
+            raise
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            context_api.detach(token)
+        return self._seen(piece)
 
 
-def _end(operation: Operation) -> None:
-    with guarded("otel_dify.sources.streams end"):
-        operation.end()
+class ObservedAsyncStream(_Observed, AsyncGenerator[Any, Any]):
+    """The same for an asynchronous generator (PEP 525)."""
 
+    def __init__(self, pieces: AsyncGenerator[Any, Any], operation: Operation, see: See) -> None:
+        super().__init__(pieces, operation, see)
 
-def unseen(_piece: Any) -> None:
-    """See nothing of a piece."""
+    async def __anext__(self) -> Any:
+        return await self._step(self._pieces.__anext__())
+
+    async def asend(self, value: Any) -> Any:
+        """Send a value in and return the next piece."""
+        return await self._step(self._pieces.asend(value))
+
+    async def athrow(self, *error: Any) -> Any:
+        """Raise an exception where the generator is suspended and return the next piece."""
+        return await self._step(self._pieces.athrow(*error))
+
+    async def aclose(self) -> None:
+        """Close the generator and end the operation."""
+        token = context_api.attach(self._operation.context)
+        try:
+            await self._pieces.aclose()
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            context_api.detach(token)
+        self._end()
+
+    async def _step(self, step: Awaitable[Any]) -> Any:
+        token = context_api.attach(self._operation.context)
+        try:
+            piece = await step
+        except StopAsyncIteration:
+            self._end()
+            raise
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            context_api.detach(token)
+        return self._seen(piece)

@@ -14,9 +14,7 @@ from collector.grafana.__main__ import stale
 from collector.grafana.catalogue import DASHBOARDS
 from collector.grafana.panels import Listing, Table
 from collector.native.programs import COLLECTOR_FOLDER
-from otel_dify.operations.attributes import all_attributes
-from otel_dify.operations.instruments import INSTRUMENTS, Instrument
-from otel_dify.operations.kinds import KINDS
+from otel_dify import table as t
 
 # What others make: the Collector, the backends, kubelets, and Prometheus itself.
 OF_OTHERS = re.compile(
@@ -59,7 +57,7 @@ def underscored(name: str) -> str:
     return name.replace(".", "_")
 
 
-def prometheus_names(instrument: Instrument) -> set[str]:
+def prometheus_names(instrument: t.Instrument) -> set[str]:
     """The names of an instrument's series in Prometheus."""
     base = underscored(instrument.name)
     if instrument.kind == "histogram":
@@ -78,17 +76,17 @@ def rules() -> Iterator[dict[str, Any]]:
 
 
 RECORDED = {rule["record"] for rule in rules() if "record" in rule}
-KNOWN_METRICS = {name for one in INSTRUMENTS for name in prometheus_names(one)} | RECORDED
+KNOWN_METRICS = {name for one in t.INSTRUMENTS for name in prometheus_names(one)} | RECORDED
 KNOWN_LABELS = OTHER_LABELS | {
     underscored(name)
-    for kind in KINDS
+    for kind in t.KINDS
     for recording in kind.recordings
     for name in (
         *(label for label, _ in recording.labels),
         *(key for key, _ in recording.constants),
     )
 }
-KNOWN_ATTRIBUTES = {attribute.key for attribute in all_attributes()}
+KNOWN_ATTRIBUTES = {attribute.key for attribute in t.ATTRIBUTES}
 FUNCTIONS = {
     *("sum", "rate", "increase", "histogram_quantile", "max", "min", "count", "avg", "abs", "topk"),
     *(
@@ -153,7 +151,7 @@ def test_a_renamed_metric_would_be_found() -> None:
 
 def test_every_attribute_of_log_queries_exists() -> None:
     known = {underscored(key) for key in KNOWN_ATTRIBUTES} | OTHER_LABELS
-    events = {name for kind in KINDS for name in (kind.event, kind.start_event)}
+    events = {name for kind in t.KINDS for name in (kind.event, kind.start_event)}
     for board, title, source, expression in panels():
         if source == "loki":
             used = set(MATCHED.findall(expression)) | set(re.findall(r"unwrap (\w+)", expression))
@@ -166,10 +164,10 @@ def test_every_attribute_of_log_queries_exists() -> None:
 
 def test_every_name_in_the_drop_in_of_the_reference_exists() -> None:
     text = (COLLECTOR_FOLDER / "drop-ins" / "reference-names.yaml").read_text()
-    instruments = {one.name for one in INSTRUMENTS}
+    instruments = {one.name for one in t.INSTRUMENTS}
     labels = {
         name
-        for kind in KINDS
+        for kind in t.KINDS
         for recording in kind.recordings
         for name in (*(n for n, _ in recording.labels), *(n for n, _ in recording.constants))
     }

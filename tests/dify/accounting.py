@@ -2,7 +2,9 @@
 
 Given a rig that runs a real Dify with otel_dify attached (``README.md`` beside this file says what
 it must offer), this runs a mixed load with failures, retries and iterations, waits for the queues
-to drain and the last metrics to arrive, and prints a table in which every row must be equal.
+to drain and the last metrics to arrive, and prints a table in which every row must be equal. A
+second table says what lay below what; each row of it must be in the table of kinds (``below``), and
+what of that table neither this load nor the examples show follows.
 
     python tests/dify/accounting.py RIG [--rounds N] [--concurrency C]
 """
@@ -19,7 +21,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+# What otel_dify says of itself is that of this checkout, whatever Dify has installed; and a library
+# of Dify's has installed a package `tests`.
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+if TYPE_CHECKING:
+    from tests import nesting
+else:
+    import nesting
 
 type Key = tuple[str, ...]
 type Counts = Counter[Key]
@@ -140,6 +151,15 @@ class Rig:
     def metrics(self) -> Metrics:
         """Read what the receiver has got so far."""
         return Metrics.read(self.folder / "run" / "otlp.jsonl")
+
+    def spans(self, since_ns: int) -> Iterator[nesting.Span]:
+        """Read the spans that the receiver has got, of what started since."""
+        path = self.folder / "run" / "otlp.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines():
+            span = json.loads(line)
+            if span["k"] == "span" and span["start"] >= since_ns:
+                ids = (span["span"], span["parent"])
+                yield nesting.Span(*ids, span["name"], span["kind"], span["scope"], span["attrs"])
 
     def answered(self) -> Iterator[dict[str, Any]]:
         """Read the plugin daemon's record of requests and answers."""
@@ -267,10 +287,27 @@ def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
     ]
 
 
-def main() -> int:
-    """Run the load and print the table.
+def print_nesting(spans: Iterator[nesting.Span]) -> int:
+    """Print what lay below what, and what the table says of it; counts what it does not know."""
+    seen = nesting.pairs(spans)
+    wrong = set(nesting.unknown(seen))
+    for (kind, above), count in sorted(seen.items()):
+        mark = "NOT IN THE TABLE" if f"{kind} below {above}" in wrong else ""
+        print(f"{kind:13} below {above:58} {count:8}  {mark}".rstrip())
+    missing = nesting.unseen(seen)
+    print(f"{len(seen)} pairs, {len(wrong)} not in the table")
+    print(f"{len(missing)} pairs of the table were seen neither here nor in the examples:")
+    for pair in missing:
+        print(f"  {pair}")
+    # Without a trace of two operations nothing has been compared.
+    return len(wrong) or int(all(above == nesting.ROOT for _, above in seen))
 
-    The exit code is the number of unequal rows; a table without rows is a failure too.
+
+def main() -> int:
+    """Run the load and print the tables.
+
+    The exit code is the number of rows that are not equal or not known, at most 255; a table
+    without rows is a failure too.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rig", type=Path)
@@ -282,6 +319,7 @@ def main() -> int:
     before = rig.metrics()
     (options.rig / "run" / "requests.daemon.jsonl").write_text("")
     since = rig.ask("SELECT (now() AT TIME ZONE 'utc')::timestamp")[0][0]
+    since_ns = time.time_ns()
     calls = rig.load(options.rounds, options.concurrency)
     settle(rig)
     rows = table(rig, since, before)
@@ -292,8 +330,9 @@ def main() -> int:
     print(f"{calls} calls, {len(rows)} rows, {unequal} unequal")
     if not rows:
         print("Nothing was counted: do the calls reach this Dify, with keys that it knows?")
-        return 1
-    return unequal
+        unequal = 1
+    # Beyond 255 the shell would see the rest of a division, which may be 0.
+    return min(unequal + print_nesting(rig.spans(since_ns)), 255)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 from inline_snapshot import snapshot
 
 from examples.model_server import ModelServer
-from otel_dify.operations import attributes as a
+from otel_dify import table as t
 from otel_dify.sources import registry
 from tests.recording import Recording, by_item
 
@@ -20,7 +20,7 @@ for _source in ("dify_graphon", "dify_models", "dify_tools"):
 
 type RunApp = Callable[..., Any]
 
-SHOWN = (a.NODE_STATUS, a.RUN_STATUS, a.INDEX, a.INPUT_TOKENS, a.OUTPUT_TOKENS, a.ERROR_TYPE)
+SHOWN = (t.NODE_STATUS, t.RUN_STATUS, t.INDEX, t.INPUT_TOKENS, t.OUTPUT_TOKENS, t.ERROR_TYPE)
 
 
 def test_triage_is_one_tree_with_every_node_and_call(run_app: RunApp, recorded: Recording) -> None:
@@ -119,7 +119,7 @@ def test_every_event_carries_the_ids_of_its_span_and_the_run(
 ) -> None:
     run_app("research_batch", topic="solar output in the evening")
     spans = {span.context.span_id: span for span in recorded.spans}
-    [run] = {span.attributes.get(a.RUN_ID.key) for span in spans.values() if span.attributes}
+    [run] = {span.attributes.get(t.RUN_ID.key) for span in spans.values() if span.attributes}
     assert {record.event_name for record in recorded.events} == {
         "dify.workflow.run",
         "dify.node.execution",
@@ -129,4 +129,4 @@ def test_every_event_carries_the_ids_of_its_span_and_the_run(
     for record in recorded.events:
         span = spans[record.span_id]
         assert record.trace_id == span.context.trace_id
-        assert record.attributes[a.RUN_ID.key] == run
+        assert record.attributes[t.RUN_ID.key] == run

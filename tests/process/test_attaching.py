@@ -91,13 +91,14 @@ LOOKS = """
     import logging, sys, threading
     import flask, httpx, redis, sqlalchemy
     from celery import Celery
+    from sqlalchemy.engine.default import DefaultDialect
     from wrapt import FunctionWrapper, BoundFunctionWrapper
     wrapped = (FunctionWrapper, BoundFunctionWrapper)
     found = []
     for owner in (logging.Logger, flask.Flask, httpx.Client, httpx.HTTPTransport, redis.Redis,
-                  sqlalchemy, sqlalchemy.pool.Pool, Celery):
+                  sqlalchemy, sqlalchemy.pool.Pool, DefaultDialect, Celery):
         found += [f"{owner.__name__}.{name}" for name, value in vars(owner).items()
-                  if isinstance(value, wrapped)]
+                  if isinstance(value, wrapped) or hasattr(value, "__wrapped__")]
     found += [thread.name for thread in threading.enumerate() if thread.name != "MainThread"]
     found += [name for name in sys.modules if name.startswith("opentelemetry.sdk")
               and not name.startswith("opentelemetry.sdk.environment_variables")

@@ -58,10 +58,10 @@ def test_importing_the_patch_and_not_patching(programs: Programs) -> None:
 BLOCKED = """
     import sys, threading
     from concurrent.futures import thread
-    from otel_dify import startup
+    from otel_dify import patching, startup
     if "without" in sys.argv:
-        startup._mend = lambda: None
-    startup.start()
+        patching._mend = lambda: None
+    startup.set_up()
     before = thread._global_shutdown_lock
     from gevent import monkey
     # Newer gevents replace the lock themselves; those in Dify's images do not.

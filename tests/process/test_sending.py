@@ -75,7 +75,7 @@ def test_an_endpoint_that_nobody_listens_at_costs_one_line_a_signal(programs: Pr
     logging.getLogger("program").propagate = False
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline and min(
-        (delivery.lost[signal] for signal in ("traces", "metrics", "logs"))
+        (delivery.lost()[signal] for signal in ("traces", "metrics", "logs"))
     ) < 3:
         with observe("work"):
             logging.getLogger("program").warning("working")

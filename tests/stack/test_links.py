@@ -17,12 +17,12 @@ from collector.native.build import ensure
 from collector.native.layout import Layout
 from collector.native.programs import COLLECTOR_FOLDER, JAEGER
 from collector.native.services import JAEGER_CONFIG
-from otel_dify.operations.attributes import all_attributes
+from otel_dify import table as t
 from tests.stack.test_configs import run
 
 GRAFANA = COLLECTOR_FOLDER / "grafana"
 PATTERNS = ui(addresses({"CONSOLE_WEB_URL": "https://dify.example.com/"}))["linkPatterns"]
-KEYS = {attribute.key for attribute in all_attributes()}
+KEYS = {attribute.key for attribute in t.ATTRIBUTES}
 
 
 @pytest.fixture

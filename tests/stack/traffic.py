@@ -13,13 +13,8 @@ import time
 from collections.abc import Mapping
 
 import otel_dify
-from otel_dify.operations import attributes as a
-from otel_dify.operations import instruments as i
-from otel_dify.operations import kinds as k
-from otel_dify.operations import kinds_of_apps as apps
-from otel_dify.operations.attributes import Attribute
-from otel_dify.operations.kind import Kind
-from otel_dify.operations.lifecycle import start
+from otel_dify import table as t
+from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
 from otel_dify.signals.gauges import provide
 
@@ -41,13 +36,13 @@ COUNTS = {
 }
 
 
-def lasting(kind: Kind, seconds: float, known: Mapping[Attribute, object]) -> Operation:
+def lasting(kind: t.Kind, seconds: float, known: Mapping[t.Attribute, object]) -> Operation:
     """Start an operation that has been going on for some seconds already."""
     return start(kind, known, at_ns=time.time_ns() - int(seconds * 1e9))
 
 
 def done(
-    kind: Kind, seconds: float, known: Mapping[Attribute, object], error: Exception | str = ""
+    kind: t.Kind, seconds: float, known: Mapping[t.Attribute, object], error: Exception | str = ""
 ) -> None:
     """Let an operation happen that took some seconds."""
     operation = lasting(kind, seconds, known)
@@ -58,58 +53,58 @@ def done(
 
 def model_call(error: Exception | None = None) -> None:
     """Call a model: half a second, the tokens above, or an error."""
-    known: dict[Attribute, object] = {
-        a.OPERATION_NAME: "chat",
-        a.PROVIDER: "openai",
-        a.DIFY_PROVIDER: PROVIDER,
-        a.REQUEST_MODEL: MODEL,
+    known: dict[t.Attribute, object] = {
+        t.OPERATION_NAME: "chat",
+        t.PROVIDER: "openai",
+        t.DIFY_PROVIDER: PROVIDER,
+        t.REQUEST_MODEL: MODEL,
     }
     if error is None:
         known |= {
-            a.RESPONSE_MODEL: f"{MODEL}-2024-07-18",
-            a.INPUT_TOKENS: INPUT_TOKENS,
-            a.OUTPUT_TOKENS: OUTPUT_TOKENS,
-            a.CALL_PRICE: 0.0003,
-            a.CALL_CURRENCY: "USD",
-            a.FIRST_TOKEN: 0.2,
+            t.RESPONSE_MODEL: f"{MODEL}-2024-07-18",
+            t.INPUT_TOKENS: INPUT_TOKENS,
+            t.OUTPUT_TOKENS: OUTPUT_TOKENS,
+            t.CALL_PRICE: 0.0003,
+            t.CALL_CURRENCY: "USD",
+            t.FIRST_TOKEN: 0.2,
         }
-    done(k.MODEL_CALL, 0.5, known, error or "")
+    done(t.MODEL_CALL, 0.5, known, error or "")
 
 
 def run(status: str) -> None:
     """Run a workflow of three nodes: retrieval, tool, model."""
-    named = {a.TENANT_ID: TENANT, a.APP_ID: APP, a.APP_NAME: "support", a.USER_ID: "user-1"}
+    named = {t.TENANT_ID: TENANT, t.APP_ID: APP, t.APP_NAME: "support", t.USER_ID: "user-1"}
     operation = lasting(
-        k.RUN, 1.2, {**named, a.WORKFLOW_ID: WORKFLOW, a.RUN_ID: f"run-{time.time_ns()}"}
+        t.RUN, 1.2, {**named, t.WORKFLOW_ID: WORKFLOW, t.RUN_ID: f"run-{time.time_ns()}"}
     )
     with operation.active():
         for node_type in ("knowledge-retrieval", "tool", "llm"):
-            described = {a.NODE_TYPE: node_type, a.NODE_TITLE: node_type, a.NODE_ID: node_type}
-            node = lasting(k.NODE, 0.6, described)
-            operation.add(a.NODE_COUNT, 1)
+            described = {t.NODE_TYPE: node_type, t.NODE_TITLE: node_type, t.NODE_ID: node_type}
+            node = lasting(t.NODE, 0.6, described)
+            operation.add(t.NODE_COUNT, 1)
             with node.active():
                 if node_type == "llm":
                     model_call()
-                    node.set(a.TOTAL_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS)
-                    node.set(a.DIFY_PROVIDER, PROVIDER)
-                    node.set(a.REQUEST_MODEL, MODEL)
+                    node.set(t.TOTAL_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS)
+                    node.set(t.DIFY_PROVIDER, PROVIDER)
+                    node.set(t.REQUEST_MODEL, MODEL)
                 elif node_type == "tool":
-                    done(k.TOOL_CALL, 0.1, {a.TOOL_NAME: "search", a.TOOL_PROVIDER: "web"})
-                    plugin_daemon = {a.SERVER_ADDRESS: "plugin_daemon", a.SERVER_PORT: 5002}
+                    done(t.TOOL_CALL, 0.1, {t.TOOL_NAME: "search", t.TOOL_PROVIDER: "web"})
+                    plugin_daemon = {t.SERVER_ADDRESS: "plugin_daemon", t.SERVER_PORT: 5002}
                     done(
-                        k.HTTP_CALL,
+                        t.HTTP_CALL,
                         0.1,
-                        {a.HTTP_METHOD: "POST", a.HTTP_STATUS: 200} | plugin_daemon,
+                        {t.HTTP_METHOD: "POST", t.HTTP_STATUS: 200} | plugin_daemon,
                     )
                 else:
                     retrieve()
             if status == "failed" and node_type == "llm":
-                node.set(a.NODE_RETRIES, 1)
+                node.set(t.NODE_RETRIES, 1)
                 node.fail("InvokeRateLimitError: 429", "InvokeRateLimitError")
             node.end()
-    operation.set(a.TOTAL_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS)
-    operation.set(a.INPUT_TOKENS_BELOW, INPUT_TOKENS)
-    operation.set(a.OUTPUT_TOKENS_BELOW, OUTPUT_TOKENS)
+    operation.set(t.TOTAL_TOKENS, INPUT_TOKENS + OUTPUT_TOKENS)
+    operation.set(t.INPUT_TOKENS_BELOW, INPUT_TOKENS)
+    operation.set(t.OUTPUT_TOKENS_BELOW, OUTPUT_TOKENS)
     if status == "failed":
         operation.fail("InvokeRateLimitError: 429", "InvokeRateLimitError")
     operation.end()
@@ -117,35 +112,35 @@ def run(status: str) -> None:
 
 def retrieve() -> None:
     """Search one data set."""
-    reranked = {a.OPERATION_NAME: "rerank", a.DIFY_PROVIDER: PROVIDER, a.REQUEST_MODEL: "rerank-v3"}
-    done(k.MODEL_CALL, 0.1, reranked)
-    dataset = {a.RETRIEVAL_SOURCE: "dataset", a.DATASET_ID: "dataset-1", a.DOCUMENT_COUNT: 4}
-    done(apps.RETRIEVAL, 0.2, {**dataset, a.RETRIEVAL_METHOD: "hybrid_search", a.TOP_SCORE: 0.8})
+    reranked = {t.OPERATION_NAME: "rerank", t.DIFY_PROVIDER: PROVIDER, t.REQUEST_MODEL: "rerank-v3"}
+    done(t.MODEL_CALL, 0.1, reranked)
+    dataset = {t.RETRIEVAL_SOURCE: "dataset", t.DATASET_ID: "dataset-1", t.DOCUMENT_COUNT: 4}
+    done(t.RETRIEVAL, 0.2, {**dataset, t.RETRIEVAL_METHOD: "hybrid_search", t.TOP_SCORE: 0.8})
 
 
 def request(status: int) -> None:
     """Answer a request."""
     known = {
-        a.HTTP_METHOD: "POST",
-        a.HTTP_STATUS: status,
-        a.URL_PATH: CHAT_ROUTE,
-        a.REQUEST_ID: f"request-{time.time_ns()}",
-        a.CLIENT_ADDRESS: "192.0.2.7",
-        a.USER_AGENT: "tests/1.0",
-        a.HTTP_REQUEST_SIZE: 312,
+        t.HTTP_METHOD: "POST",
+        t.HTTP_STATUS: status,
+        t.URL_PATH: CHAT_ROUTE,
+        t.REQUEST_ID: f"request-{time.time_ns()}",
+        t.CLIENT_ADDRESS: "192.0.2.7",
+        t.USER_AGENT: "tests/1.0",
+        t.HTTP_REQUEST_SIZE: 312,
     }
     if status != 404:
-        known[a.HTTP_ROUTE] = CHAT_ROUTE
-    operation = lasting(k.REQUEST, 0.8, known)
+        known[t.HTTP_ROUTE] = CHAT_ROUTE
+    operation = lasting(t.REQUEST, 0.8, known)
     with operation.active():
-        query = {a.DB_SYSTEM: "postgresql", a.DB_NAMESPACE: "dify", a.DB_OPERATION: "SELECT"}
-        done(k.CHECKOUT, 0.0005, {})
-        done(k.QUERY, 0.002, query)
-        done(k.QUERY, 0.0005, {a.DB_SYSTEM: "redis", a.DB_NAMESPACE: "0", a.DB_OPERATION: "GET"})
+        query = {t.DB_SYSTEM: "postgresql", t.DB_NAMESPACE: "dify", t.DB_OPERATION: "SELECT"}
+        done(t.CHECKOUT, 0.0005, {})
+        done(t.QUERY, 0.002, query)
+        done(t.QUERY, 0.0005, {t.DB_SYSTEM: "redis", t.DB_NAMESPACE: "0", t.DB_OPERATION: "GET"})
         if status >= 500:
-            done(k.QUERY, 0.01, query, ConnectionError("the database has gone away"))
+            done(t.QUERY, 0.01, query, ConnectionError("the database has gone away"))
     if status >= 500:
-        operation.set(a.ERROR_ID, f"error-{time.time_ns()}")
+        operation.set(t.ERROR_ID, f"error-{time.time_ns()}")
         operation.fail(ConnectionError("the database has gone away"))
     operation.end()
 
@@ -153,16 +148,16 @@ def request(status: int) -> None:
 def message(mode: str) -> None:
     """Answer a message of a chat."""
     done(
-        apps.MESSAGE,
+        t.MESSAGE,
         1.0,
         {
-            a.TENANT_ID: TENANT,
-            a.APP_ID: APP,
-            a.APP_MODE: mode,
-            a.DIFY_PROVIDER: PROVIDER,
-            a.REQUEST_MODEL: MODEL,
-            a.MESSAGE_FIRST_TOKEN: 0.3,
-            a.STREAM: True,
+            t.TENANT_ID: TENANT,
+            t.APP_ID: APP,
+            t.APP_MODE: mode,
+            t.DIFY_PROVIDER: PROVIDER,
+            t.REQUEST_MODEL: MODEL,
+            t.MESSAGE_FIRST_TOKEN: 0.3,
+            t.STREAM: True,
         },
     )
 
@@ -170,14 +165,14 @@ def message(mode: str) -> None:
 def task(state: str) -> None:
     """Run a task of Celery."""
     known = {
-        a.TASK_NAME: "tasks.mail_task",
-        a.MESSAGING_SYSTEM: "celery",
-        a.DESTINATION: "mail",
-        a.TASK_STATE: state,
-        a.QUEUE_WAIT: 0.1,
+        t.TASK_NAME: "tasks.mail_task",
+        t.MESSAGING_SYSTEM: "celery",
+        t.DESTINATION: "mail",
+        t.TASK_STATE: state,
+        t.QUEUE_WAIT: 0.1,
     }
-    done(k.SEND, 0.001, known)
-    done(k.TASK, 0.4, known, TimeoutError("no answer") if state == "FAILURE" else "")
+    done(t.SEND, 0.001, known)
+    done(t.TASK, 0.4, known, TimeoutError("no answer") if state == "FAILURE" else "")
 
 
 def log_error() -> None:
@@ -196,7 +191,7 @@ def do_round() -> None:
     for outcome, times in RUNS.items():
         for _ in range(times):
             run(outcome)
-    owner = {a.TENANT_ID: TENANT, a.APP_ID: APP}
+    owner = {t.TENANT_ID: TENANT, t.APP_ID: APP}
     for _ in range(CALLS_FAILED):
         model_call(type("InvokeRateLimitError", (Exception,), {})("429 Too Many Requests"))
     message("chat")
@@ -204,27 +199,27 @@ def do_round() -> None:
     task("SUCCESS")
     task("FAILURE")
     log_error()
-    generation = {**owner, a.OPERATION_TYPE: "generate_name"}
-    done(apps.GENERATION, 0.3, generation)
-    done(apps.MODERATION, 0.1, {**owner, a.MODERATION_TYPE: "input", a.MODERATION_FLAGGED: False})
-    done(apps.FEEDBACK, 0.01, {**owner, a.FEEDBACK_RATING: "dislike"})
-    done(apps.ANNOTATION_HIT, 0.01, owner)
-    done(apps.CONVERSATION_CREATED, 0.001, owner)
-    indexing = {a.TENANT_ID: TENANT, a.DATASET_ID: "dataset-1", a.INDEXING_PHASE: "split"}
-    done(apps.INDEXING, 2.0, indexing)
-    done(apps.STORAGE, 0.01, {a.STORAGE_OPERATION: "save", a.STORAGE_TYPE: "S3Storage"})
-    done(apps.MAIL, 0.2, {})
-    done(apps.TRIGGER, 0.1, {**owner, a.TRIGGER_TYPE: "webhook"})
+    generation = {**owner, t.OPERATION_TYPE: "generate_name"}
+    done(t.GENERATION, 0.3, generation)
+    done(t.MODERATION, 0.1, {**owner, t.MODERATION_TYPE: "input", t.MODERATION_FLAGGED: False})
+    done(t.FEEDBACK, 0.01, {**owner, t.FEEDBACK_RATING: "dislike"})
+    done(t.ANNOTATION_HIT, 0.01, owner)
+    done(t.CONVERSATION_CREATED, 0.001, owner)
+    indexing = {t.TENANT_ID: TENANT, t.DATASET_ID: "dataset-1", t.INDEXING_PHASE: "split"}
+    done(t.INDEXING, 2.0, indexing)
+    done(t.STORAGE, 0.01, {t.STORAGE_OPERATION: "save", t.STORAGE_TYPE: "S3Storage"})
+    done(t.MAIL, 0.2, {})
+    done(t.TRIGGER, 0.1, {**owner, t.TRIGGER_TYPE: "webhook"})
 
 
 def main() -> None:
     """Perform rounds until the input ends."""
     otel_dify.configure()
-    provide(i.QUEUE_SIZE, lambda: [(7, {"queue_name": "dataset"})])
-    provide(i.CONNECTIONS_ACTIVE, lambda: [(3, {})])
-    provide(i.CONNECTIONS_MAX, lambda: [(40, {})])
-    provide(i.ACTIVE_CONVERSATIONS, lambda: [(2, {"app_id": APP})])
-    provide(i.ACTIVE_SESSIONS, lambda: [(2, {})])
+    provide(t.QUEUE_SIZE, lambda: [(7, {"queue_name": "dataset"})])
+    provide(t.CONNECTIONS_ACTIVE, lambda: [(3, {})])
+    provide(t.CONNECTIONS_MAX, lambda: [(40, {})])
+    provide(t.ACTIVE_CONVERSATIONS, lambda: [(2, {"app_id": APP})])
+    provide(t.ACTIVE_SESSIONS, lambda: [(2, {})])
     for _ in sys.stdin:
         do_round()
         otel_dify.flush()

@@ -11,6 +11,10 @@ from typing import Any
 
 import flask as flask_module
 import pytest
+import redis.asyncio.client
+import redis.asyncio.cluster
+import redis.cluster
+from sqlalchemy.engine.default import DefaultDialect
 
 # Read once by the instrumentations, when the first of them is attached (see otel_dify.startup).
 os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
@@ -32,6 +36,23 @@ _INSTRUMENTORS: dict[str, Callable[[], Any]] = {
     "redis": RedisInstrumentor,
     "sqlalchemy": SQLAlchemyInstrumentor,
 }
+_TIMED: dict[str, tuple[tuple[type, str], ...]] = {
+    "redis": (
+        (redis.client.Redis, "execute_command"),
+        (redis.client.Pipeline, "execute"),
+        (redis.client.Pipeline, "immediate_execute_command"),
+        (redis.cluster.RedisCluster, "execute_command"),
+        (redis.cluster.ClusterPipeline, "execute"),
+        (redis.asyncio.client.Redis, "execute_command"),
+        (redis.asyncio.client.Pipeline, "execute"),
+        (redis.asyncio.client.Pipeline, "immediate_execute_command"),
+        (redis.asyncio.cluster.RedisCluster, "execute_command"),
+        (redis.asyncio.cluster.ClusterPipeline, "execute"),
+    ),
+    "sqlalchemy": tuple(
+        (DefaultDialect, name) for name in ("do_execute", "do_executemany", "do_execute_no_params")
+    ),
+}
 
 
 @pytest.fixture
@@ -44,11 +65,18 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleT
             # What the source wraps itself; monkeypatch puts the original back.
             monkeypatch.setattr(flask_module.Flask, "__call__", flask_module.Flask.__call__)
         module = import_module(library)
-        adapter: Any = import_module(f"otel_dify.sources.{library}")
+        for owner, method in _TIMED.get(library, ()):
+            # The same for what it times.
+            monkeypatch.setattr(owner, method, getattr(owner, method))
+        adapter: Any = import_module(f"otel_dify.sources.libraries.{library}")
         adapter.attach(module)
         attached.append(library)
         return module
 
     yield watch
     for library in attached:
-        _INSTRUMENTORS[library]().uninstrument()
+        instrumentor = _INSTRUMENTORS[library]()
+        if vars(instrumentor).pop("_instrument", None) is None:
+            instrumentor.uninstrument()
+        else:
+            instrumentor._is_instrumented_by_opentelemetry = False

@@ -8,8 +8,8 @@ from threading import Thread
 from types import ModuleType
 from typing import Any
 
-from otel_dify.operations.kinds import REQUEST
-from otel_dify.operations.lifecycle import current, start
+from otel_dify import table as t
+from otel_dify.operations.current import current, start
 from otel_dify.operations.operation import Operation
 from otel_dify.sources import carry
 from tests.recording import Recording
@@ -29,7 +29,7 @@ def test_a_method_that_is_a_threads_target_runs_in_the_context_it_is_looked_up_i
     module.OutputModeration = OutputModeration  # type: ignore[attr-defined] # a module made here
     carry.attach(module)
 
-    request = start(REQUEST)
+    request = start(t.REQUEST)
     with request.active():
         thread = Thread(target=OutputModeration().worker)
     thread.start()
@@ -60,7 +60,7 @@ def test_what_an_executor_is_given_runs_in_the_context_of_its_keeper(recorded: R
     module.AppGeneratorTTSPublisher = AppGeneratorTTSPublisher  # type: ignore[attr-defined] # a module made here
     carry.attach(module)
 
-    request = start(REQUEST)
+    request = start(t.REQUEST)
     with request.active():
         publisher = AppGeneratorTTSPublisher()
     assert publisher.speak(lambda text: (text, current()), "hello").result() == ("hello", request)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from otel_dify.operations.kinds import REQUEST
-from otel_dify.operations.lifecycle import current, start
+from otel_dify import table as t
+from otel_dify.operations.current import current, start
 from otel_dify.operations.operation import Operation
-from otel_dify.sources import dify_messages
+from otel_dify.sources.dify import messages
 from tests.recording import Recording
 
 
@@ -32,13 +32,13 @@ def service() -> Any:
 
     module = ModuleType("services.app_generate_service")
     module.AppGenerateService = AppGenerateService  # type: ignore[attr-defined] # a module made here
-    dify_messages.attach(module)
+    messages.attach(module)
     return AppGenerateService
 
 
 def test_the_task_is_sent_within_the_request(recorded: Recording, service: Any) -> None:
     found: list[Operation | None] = []
-    request = start(REQUEST)
+    request = start(t.REQUEST)
     with request.active():
         send = service._build_streaming_task_on_subscribe(lambda: found.append(current()))
     assert current() is None

@@ -19,6 +19,7 @@ from otel_dify.export import delivery
 from otel_dify.export.delivery import Delivery
 from otel_dify.export.exporters import exporters
 from otel_dify.export.file import FileLogExporter, FileMetricExporter, FileSpanExporter
+from otel_dify.process import process
 from otel_dify.settings import Settings
 from tests.unit.children import in_child
 
@@ -28,10 +29,10 @@ SIGNALS = ("traces", "metrics", "logs")
 @pytest.fixture(autouse=True)
 def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let each test hear what is said once in the life of a process."""
-    monkeypatch.setattr(guard, "_said", set())
-    delivery.lost.clear()
+    monkeypatch.setattr(process.kept(guard.Failures), "said", set())
+    delivery.lost().clear()
     yield
-    delivery.lost.clear()
+    delivery.lost().clear()
 
 
 def made(signal: str, **environ: str) -> list[Any]:
@@ -155,7 +156,7 @@ def test_a_destination_that_fails_says_so_once_and_once_more_when_it_works_again
         "traces cannot be delivered: OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 does not"
     )
     assert said[1][1].endswith("4 were lost meanwhile")
-    assert delivery.lost == {"traces": 6}
+    assert delivery.lost() == {"traces": 6}
 
 
 def test_an_exporter_that_raises_is_one_that_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -166,7 +167,7 @@ def test_an_exporter_that_raises_is_one_that_fails(caplog: pytest.LogCaptureFixt
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
     assert "ValueError: bad header" in said[0]
-    assert delivery.lost == {"traces": 2}
+    assert delivery.lost() == {"traces": 2}
 
 
 @pytest.mark.parametrize(

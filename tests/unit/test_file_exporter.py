@@ -39,6 +39,7 @@ from otel_dify.export.file import (
     FileSpanExporter,
     to_otlp_json,
 )
+from otel_dify.process import process
 
 INSTANCE = "host:api:0"
 RESOURCE = Resource({"service.instance.id": INSTANCE, "service.name": "dify-api"})
@@ -62,7 +63,7 @@ attributes = st.dictionaries(st.sampled_from(["traceId", "a.b", "spanId", "x"]),
 @pytest.fixture(autouse=True)
 def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let each test hear what is said once in the life of a process."""
-    monkeypatch.setattr(guard, "_said", set())
+    monkeypatch.setattr(process.kept(guard.Failures), "said", set())
     return iter(())
 
 

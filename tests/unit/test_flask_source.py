@@ -17,9 +17,8 @@ from opentelemetry.trace import StatusCode
 from werkzeug.exceptions import InternalServerError
 from werkzeug.test import EnvironBuilder
 
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import RUN
-from otel_dify.operations.lifecycle import current, start
+from otel_dify import table as t
+from otel_dify.operations.current import current, start
 from tests.recording import Recording
 
 SERVED = "dify.http.request"
@@ -69,7 +68,7 @@ def app(watched: Callable[[str], ModuleType], caplog: pytest.LogCaptureFixture) 
 
 def plain(name: str) -> str:
     """Answer at once, having run an app."""
-    start(RUN, {a.RUN_ID: f"run of {name}"}).end()
+    start(t.RUN, {t.RUN_ID: f"run of {name}"}).end()
     return f"hello {name}"
 
 
@@ -78,7 +77,7 @@ def stream() -> flask.Response:
 
     def body() -> Iterator[str]:
         for number in range(3):
-            start(RUN, {a.APP_NAME: f"{number}"}).end()
+            start(t.RUN, {t.APP_NAME: f"{number}"}).end()
             yield f"data: {number}\n\n"
 
     return flask.Response(body(), mimetype="text/event-stream")
@@ -300,7 +299,7 @@ def test_what_dify_logs_of_a_failure_has_its_error_id(
     def handle(error: DatabaseError) -> tuple[dict[str, str], int]:
         flask.got_request_exception.send(app, exception=error)
         operation = current()
-        logged.append(None if operation is None else operation.inherited().get("dify.error.id"))
+        logged.append(None if operation is None else operation.inherited.get("dify.error.id"))
         return {"code": "unknown"}, 500
 
     def fail() -> str:

@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from otel_dify.operations.kinds import MODEL_CALL
-from otel_dify.operations.lifecycle import start
-from otel_dify.sources import dify_helpers
+from otel_dify import table as t
+from otel_dify.operations.current import start
+from otel_dify.sources.dify import helpers
 from tests.recording import Recording
 
 
@@ -30,14 +30,14 @@ def test_a_generation_fails_with_what_its_model_failed_with(
         @classmethod
         def generate_rule_config(cls, tenant_id: str) -> dict[str, str]:
             del tenant_id
-            call = start(MODEL_CALL)
+            call = start(t.MODEL_CALL)
             call.fail(RateLimitError("slow down"))
             call.end()
             return {"error": error}
 
     module = ModuleType("core.llm_generator.llm_generator")
     module.LLMGenerator = LLMGenerator  # type: ignore[attr-defined] # a module made here
-    dify_helpers.attach(module)
+    helpers.attach(module)
     LLMGenerator.generate_rule_config("tenant-1")
 
     assert recorded.attributes("generate rule_generate")["error.type"] == error_type

@@ -16,15 +16,15 @@ from tests.unit.children import in_child
 @pytest.fixture(autouse=True)
 def nothing_failed_yet() -> Iterator[None]:
     """Start and end without failures."""
-    guard.failures.clear()
+    guard.caught().clear()
     yield
-    guard.failures.clear()
+    guard.caught().clear()
 
 
 def test_a_failure_ends_the_block_and_nothing_else() -> None:
     with guard.guarded("here"):
         raise ValueError("broken")
-    assert guard.failures == {("here", "ValueError"): 1}
+    assert guard.caught() == {("here", "ValueError"): 1}
 
 
 def test_a_hook_that_fails_returns_nothing() -> None:
@@ -33,7 +33,7 @@ def test_a_hook_that_fails_returns_nothing() -> None:
         return 1 // value
 
     assert hook(0) is None
-    assert guard.failures == {("hook", "ZeroDivisionError"): 1}
+    assert guard.caught() == {("hook", "ZeroDivisionError"): 1}
 
 
 def test_one_cause_is_logged_once_with_its_stack_and_counted_each_time(
@@ -46,7 +46,7 @@ def test_one_cause_is_logged_once_with_its_stack_and_counted_each_time(
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert "here failed (ValueError: broken). Dify goes on" in record.getMessage()
-    assert guard.failures == {("here", "ValueError"): 3}
+    assert guard.caught() == {("here", "ValueError"): 3}
 
 
 def test_another_place_or_another_type_is_another_cause(caplog: pytest.LogCaptureFixture) -> None:
@@ -68,7 +68,7 @@ def test_a_time_limit_of_celery_reaches_the_task(limit: Exception) -> None:
 
     with pytest.raises(type(limit)):
         hook()
-    assert not guard.failures
+    assert not guard.caught()
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -92,8 +92,8 @@ def test_a_forked_child_counts_its_own_failures() -> None:
     def child() -> str:
         with guard.guarded("child"):
             raise KeyError("x")
-        return str(dict(guard.failures))
+        return str(dict(guard.caught()))
 
     assert in_child(child) == str({("child", "KeyError"): 1})
     assert os.getpid()
-    assert guard.failures == {("parent", "ValueError"): 1}
+    assert guard.caught() == {("parent", "ValueError"): 1}

@@ -14,6 +14,7 @@ import pytest
 from wrapt import FunctionWrapper
 
 from otel_dify import guard
+from otel_dify.process import process
 from otel_dify.sources import registry
 from otel_dify.sources.hooks import hook, importable
 
@@ -28,9 +29,9 @@ WATCHED = [
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Start with nothing said, and end without failures."""
-    monkeypatch.setattr(guard, "_said", set())
+    monkeypatch.setattr(process.kept(guard.Failures), "said", set())
     yield
-    assert not guard.failures
+    assert not guard.caught()
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -95,7 +96,7 @@ def test_a_source_names_what_a_module_lacks(
 
 def test_what_a_module_still_has_is_attached(caplog: pytest.LogCaptureFixture) -> None:
     """A version of Dify that has renamed one of several functions."""
-    source: Any = import_module("otel_dify.sources.dify_retrieval")
+    source: Any = import_module("otel_dify.sources.dify.retrieval")
     service = SimpleNamespace(**dict.fromkeys(["retrieve", "keyword_search"], print))
     module = ModuleType("core.rag.datasource.retrieval_service")
     vars(module)["RetrievalService"] = service
@@ -139,7 +140,7 @@ def test_modules_that_dify_lacks_are_named_all_together(
     write(tmp_path, *(name for name in every if name not in {*gone, *models}))
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     names = {source.name for source in registry.SOURCES} - {"dify_indexing"}
-    monkeypatch.setattr(registry, "_attached", names)
+    monkeypatch.setattr(process.kept(registry.Attached), "names", names)
 
     for _ in range(2):
         registry._say_what_is_missing()

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,12 +20,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_dify import guard
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import HTTP_CALL, QUERY, REQUEST, RUN, TASK
-from otel_dify.operations.lifecycle import record_with, start
+from otel_dify import table as t
+from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
-from otel_dify.sources.bridge import BridgedSpan, BridgeProvider, BridgeTracer
-from tests.recording import Recording
+from otel_dify.sources.libraries.bridge import BridgedSpan, BridgeProvider, BridgeTracer
+from tests.recording import Recording, recording_by
 
 type Watch = Callable[[str], ModuleType]
 
@@ -40,7 +39,7 @@ def context_is_left_as_it_was() -> Iterator[None]:
 @pytest.fixture
 def run() -> Operation:
     """Start what queries and calls may lie in."""
-    return start(RUN, {a.APP_NAME: "app"})
+    return start(t.RUN, {t.APP_NAME: "app"})
 
 
 def free_port() -> int:
@@ -58,9 +57,9 @@ def tracer(**parts: Any) -> BridgeTracer:
     """Make a bridge for every kind of span that is tried here."""
     chosen: dict[str, Any] = {
         "kinds": {
-            SpanKind.CLIENT: HTTP_CALL,
-            SpanKind.SERVER: REQUEST,
-            SpanKind.CONSUMER: TASK,
+            SpanKind.CLIENT: t.HTTP_CALL,
+            SpanKind.SERVER: t.REQUEST,
+            SpanKind.CONSUMER: t.TASK,
         },
         "refine": lambda _operation, _name: None,
         "started": lambda _span: None,
@@ -130,7 +129,7 @@ def test_a_failure_while_starting_does_not_reach_the_application() -> None:
     def broken(_: BridgedSpan) -> None:
         raise ValueError("a source's mistake")
 
-    guard.failures.clear()
+    guard.caught().clear()
     span = tracer(started=broken).start_span("GET", kind=SpanKind.CLIENT)
     span.set_attribute("http.method", "GET")
     span.record_exception(ValueError("x"))
@@ -138,18 +137,18 @@ def test_a_failure_while_starting_does_not_reach_the_application() -> None:
     span.add_event("x")
     span.update_name("y")
     span.end()
-    assert sum(guard.failures.values()) == 1
-    guard.failures.clear()
+    assert sum(guard.caught().values()) == 1
+    guard.caught().clear()
 
 
 class Broken:
     """A recorder that fails."""
 
-    def start(self, operation: Operation) -> None:
+    def started(self, operation: Operation) -> None:
         """Fail."""
         raise RuntimeError(operation.kind.name)
 
-    def end(self, operation: Operation) -> None:
+    def ended(self, operation: Operation) -> None:
         """Fail."""
         raise RuntimeError(operation.kind.name)
 
@@ -157,19 +156,18 @@ class Broken:
 class BrokenAtEnd(Broken):
     """A recorder that fails later."""
 
-    def start(self, operation: Operation) -> None:
+    def started(self, operation: Operation) -> None:
         """See nothing."""
 
 
 @pytest.fixture(params=[Broken, BrokenAtEnd])
 def failing(request: pytest.FixtureRequest) -> Iterator[None]:
     """Make every recorder fail, and expect that."""
-    guard.failures.clear()
-    record_with(lambda: (request.param(),))
-    yield
-    record_with(tuple)
-    assert guard.failures
-    guard.failures.clear()
+    guard.caught().clear()
+    with recording_by(SimpleNamespace(recorder=request.param())):
+        yield
+    assert guard.caught()
+    guard.caught().clear()
 
 
 def test_the_provider_gives_the_bridge_whatever_the_scope() -> None:
@@ -372,7 +370,7 @@ def test_a_task_is_an_operation_with_its_name_and_outcome(
 ) -> None:
     @celery.task(name="tests.works")
     def works(number: int) -> int:
-        start(RUN, {a.RUN_ID: "run"}).end()
+        start(t.RUN, {t.RUN_ID: "run"}).end()
         return number
 
     assert works.delay(7).get() == 7
@@ -442,13 +440,13 @@ def test_a_task_runs_where_all_our_recorders_fail(celery: Celery, failing: None)
 
 def test_nothing_of_a_bridged_span_that_is_not_sampled_is_lost(recorded: Recording) -> None:
     """Its context is passed on, so that what lies below it stays below what is above it."""
-    above = start(RUN, {a.APP_NAME: "app"})
+    above = start(t.RUN, {t.APP_NAME: "app"})
     with above.active():
         inert = tracer().start_span("internal", kind=SpanKind.INTERNAL)
         with trace.use_span(inert, end_on_exit=True):
             carrier: dict[str, str] = {}
             propagate.inject(carrier)
-            start(QUERY).end()
+            start(t.QUERY).end()
     above.end()
     context = recorded.span("invoke_workflow app").context
     assert f"{context.span_id:016x}" in carrier["traceparent"]

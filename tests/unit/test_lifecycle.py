@@ -8,10 +8,9 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import REQUEST
-from otel_dify.operations.lifecycle import start
-from otel_dify.sources import dify_lifecycle, known_apps
+from otel_dify import table as t
+from otel_dify.operations.current import start
+from otel_dify.sources.dify import apps, lifecycle
 from tests.recording import Recording
 
 
@@ -35,10 +34,8 @@ def database() -> Session:
     """Give a database whose conversations are watched, and an app that is known."""
     models = ModuleType("models.model")
     models.Conversation = Conversation  # type: ignore[attr-defined] # a module made here
-    dify_lifecycle.attach(models)
-    known_apps.learn(
-        SimpleNamespace(id="chat-app", name="helper", mode="chat", tenant_id="tenant-1")
-    )
+    lifecycle.attach(models)
+    apps.learn(SimpleNamespace(id="chat-app", name="helper", mode="chat", tenant_id="tenant-1"))
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     return Session(engine)
@@ -47,7 +44,7 @@ def database() -> Session:
 def test_a_conversation_is_counted_once_when_it_begins(
     recorded: Recording, database: Session
 ) -> None:
-    request = start(REQUEST)
+    request = start(t.REQUEST)
     with request.active(), database as session:
         begun = Conversation(id="c-1", app_id="chat-app", mode="chat", invoke_from="service-api")
         session.add(begun)
@@ -59,5 +56,5 @@ def test_a_conversation_is_counted_once_when_it_begins(
     labels = {"app_id": "chat-app", "tenant_id": "tenant-1", "mode": "chat"}
     assert recorded.points("dify.conversations.total") == {tuple(sorted(labels.items())): 1}
     event = recorded.event("dify.conversation.created")
-    assert event.attributes[a.CONVERSATION_ID.key] == "c-1"
-    assert request.get(a.CONVERSATION_ID) == "c-1"
+    assert event.attributes[t.CONVERSATION_ID.key] == "c-1"
+    assert request.get(t.CONVERSATION_ID) == "c-1"

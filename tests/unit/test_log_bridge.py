@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry._logs import Logger, SeverityNumber
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dify import guard
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import NODE, QUERY, RUN
-from otel_dify.operations.lifecycle import start
-from otel_dify.signals.log_bridge import HELD, LogBridge, severity_of
-from otel_dify.sources import dify_prints
+from otel_dify import table as t
+from otel_dify.operations.current import start
+from otel_dify.signals.logs import LogWriter
+from otel_dify.sources.dify import prints
+from otel_dify.sources.logging import HELD, LogBridge, severity_of
 from tests.recording import Recording
 
 
@@ -30,12 +30,12 @@ class Bridged:
     """A bridge that is attached, and what it has sent."""
 
     def __init__(self) -> None:
-        self._memory = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call] # upstream is untyped
-        provider = LoggerProvider(Resource({}), shutdown_on_exit=False)
-        provider.add_log_record_processor(SimpleLogRecordProcessor(self._memory))
-        self._logger = provider.get_logger("test")
+        self._memory: list[ReadableLogRecord] = []
+        self._writer = LogWriter(
+            self._memory.append, Resource({}), InstrumentationScope("test"), 128, None
+        )
         self.may_send = True
-        self.gives: Callable[[], Logger | None] = lambda: self._logger if self.may_send else None
+        self.gives: Callable[[], LogWriter | None] = lambda: self._writer if self.may_send else None
         self.bridge = LogBridge(logging.INFO, self._give)
         self.bridge.attach()
 
@@ -43,13 +43,13 @@ class Bridged:
         """Attach another bridge, which sends content."""
         LogBridge(logging.INFO, self._give, content=True).attach()
 
-    def _give(self) -> Logger | None:
+    def _give(self) -> LogWriter | None:
         return self.gives()
 
     @property
     def sent(self) -> list[Any]:
         """The log records sent."""
-        return [log.log_record for log in self._memory.get_finished_logs()]
+        return [log.log_record for log in self._memory]
 
     @property
     def bodies(self) -> list[str]:
@@ -62,10 +62,10 @@ def bridged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridged]:
     """Attach a bridge for the test."""
     # Attaching replaces it; monkeypatch puts the original back.
     monkeypatch.setattr(logging.Logger, "callHandlers", logging.Logger.callHandlers)
-    guard.failures.clear()
+    guard.caught().clear()
     made = Bridged()
     yield made
-    guard.failures.clear()
+    guard.caught().clear()
 
 
 log = logging.getLogger("tests.log_bridge")
@@ -75,14 +75,14 @@ log.setLevel(logging.DEBUG)
 def test_a_record_has_the_ids_of_its_span_and_the_names_of_its_run(
     bridged: Bridged, recorded: Recording
 ) -> None:
-    run = start(RUN, {a.RUN_ID: "run", a.APP_ID: "app", a.RUN_STATUS: "x"})
-    node = start(NODE, {a.NODE_ID: "node"}, parent=run.context)
+    run = start(t.RUN, {t.RUN_ID: "run", t.APP_ID: "app", t.RUN_STATUS: "x"})
+    node = start(t.NODE, {t.NODE_ID: "node"}, parent=run.context)
     with node.active():
         log.info("in %s", "here")
     node.end()
     log.info("outside")
     inside, outside = bridged.sent
-    span = node.span.get_span_context()
+    span = node.span_context
     assert (inside.trace_id, inside.span_id) == (span.trace_id, span.span_id)
     assert inside.body == "in here"
     assert inside.attributes["dify.workflow.run_id"] == "run"
@@ -99,12 +99,12 @@ def test_a_record_within_a_query_has_the_ids_of_the_span_above(
 ) -> None:
     """A query that folds has no span of its own that could be found."""
     del recorded
-    run = start(RUN)
-    query = start(QUERY, parent=run.context)
+    run = start(t.RUN)
+    query = start(t.QUERY, parent=run.context)
     with query.active():
         log.info("connecting")
     [record] = bridged.sent
-    assert record.span_id == run.span.get_span_context().span_id
+    assert record.span_id == run.span_context.span_id
 
 
 def test_a_record_says_where_it_was_written(bridged: Bridged) -> None:
@@ -203,14 +203,14 @@ def test_a_record_that_waited_keeps_the_ids_it_was_written_with(
     bridged: Bridged, recorded: Recording
 ) -> None:
     del recorded
-    run = start(RUN, {a.RUN_ID: "run"})
+    run = start(t.RUN, {t.RUN_ID: "run"})
     bridged.may_send = False
     with run.active():
         log.info("early")
     bridged.may_send = True
     log.info("late")
     early, late = bridged.sent
-    assert early.span_id == run.span.get_span_context().span_id
+    assert early.span_id == run.span_context.span_id
     assert early.attributes["dify.workflow.run_id"] == "run"
     assert late.span_id == 0
 
@@ -229,7 +229,7 @@ def test_a_record_that_waited_is_sent_as_it_was_written(bridged: Bridged) -> Non
 def test_a_child_forgets_what_waits_in_its_parent(bridged: Bridged) -> None:
     bridged.may_send = False
     log.info("parent's")
-    bridged.bridge.forget()
+    bridged.bridge.forked()
     bridged.may_send = True
     log.info("child's")
     assert bridged.bodies == ["child's"]
@@ -281,7 +281,7 @@ def test_logging_inside_the_export_does_not_loop(bridged: Bridged) -> None:
     """Whether or not the exporter has suppressed instrumentation."""
     gives, depth = bridged.gives, 0
 
-    def noisy() -> Logger | None:
+    def noisy() -> LogWriter | None:
         nonlocal depth
         depth += 1
         log.info("making the pipeline, %d", depth)
@@ -298,7 +298,7 @@ def test_two_threads_may_log_at_once(bridged: Bridged) -> None:
     entered, other_logged = threading.Event(), threading.Event()
     gives = bridged.gives
 
-    def slow() -> Logger | None:
+    def slow() -> LogWriter | None:
         if threading.current_thread().name == "slow":
             entered.set()
             assert other_logged.wait(30)
@@ -322,20 +322,20 @@ def test_a_record_whose_text_cannot_be_made_is_the_applications_own_matter(
     monkeypatch.setattr(log, "propagate", False)
     monkeypatch.setattr(log, "handlers", [logging.NullHandler()])
     log.info(*args)
-    assert not guard.failures
+    assert not guard.caught()
     assert bridged.bodies == [args[0]]
 
 
 def test_a_failure_of_ours_does_not_reach_who_logs(
     bridged: Bridged, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> Logger | None:
+    def broken() -> LogWriter | None:
         raise ValueError("no pipeline")
 
     bridged.gives = broken
     log.info("one")
     log.info("two")
-    assert guard.failures == {("otel_dify.signals.log_bridge", "ValueError"): 2}
+    assert guard.caught() == {("otel_dify.sources.logging", "ValueError"): 2}
     ours = [record for record in caplog.records if record.name == "otel_dify"]
     assert len(ours) == 1
 
@@ -349,7 +349,7 @@ def test_a_handler_that_raises_raises_as_before(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(log, "handlers", [Raises()])
     with pytest.raises(RuntimeError, match="hot"):
         log.info("hot")
-    assert not guard.failures
+    assert not guard.caught()
 
 
 def test_a_foreign_span_is_named_as_well(bridged: Bridged) -> None:
@@ -395,7 +395,7 @@ def test_what_dify_prints_of_tools_is_no_record(
 
     module = ModuleType("core.callback_handler.agent_tool_callback_handler")
     module.print_text = print_text  # type: ignore[attr-defined] # a module made here
-    dify_prints.attach(module)
+    prints.attach(module)
     module.print_text("Outputs: secret")
     log.warning("afterwards")
 

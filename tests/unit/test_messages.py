@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from otel_dify.operations import attributes as a
-from otel_dify.sources import dify_messages
+from otel_dify import table as t
+from otel_dify.sources.dify import messages
 from tests.recording import Recording
 
 ENTITY = SimpleNamespace(
@@ -42,7 +42,7 @@ def module(name: str, thing: type) -> ModuleType:
     """Stand for a module of Dify, watched."""
     made = ModuleType(name)
     setattr(made, thing.__name__, thing)
-    dify_messages.attach(made)
+    messages.attach(made)
     return made
 
 
@@ -72,8 +72,8 @@ def ends(recorded: Recording) -> tuple[str, object, object]:
     known = dict(span.attributes or {})
     return (
         span.status.status_code.name,
-        known.get(a.MESSAGE_STATUS.key),
-        known.get(a.ERROR_TYPE.key),
+        known.get(t.MESSAGE_STATUS.key),
+        known.get(t.ERROR_TYPE.key),
     )
 
 

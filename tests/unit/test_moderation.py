@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from otel_dify.operations import attributes as a
-from otel_dify.sources import dify_helpers
+from otel_dify import table as t
+from otel_dify.sources.dify import helpers
 from tests.recording import Recording
 
 
@@ -31,7 +31,7 @@ def factory() -> Any:
 
     module = ModuleType("core.moderation.factory")
     module.ModerationFactory = ModerationFactory  # type: ignore[attr-defined] # a module made here
-    dify_helpers.attach(module)
+    helpers.attach(module)
     return ModerationFactory()
 
 
@@ -40,7 +40,7 @@ def test_a_flagged_question_is_a_verdict_and_no_failure(recorded: Recording, fac
     factory.moderation_for_inputs({}, "a word")
     factory.moderation_for_inputs({}, query="fine")
 
-    verdicts = recorded.tree(a.MODERATION_FLAGGED, a.MODERATION_ACTION)
+    verdicts = recorded.tree(t.MODERATION_FLAGGED, t.MODERATION_ACTION)
     assert verdicts.splitlines() == [
         "moderation input {moderation.flagged=True, moderation.action=direct_output}",
         "moderation input {moderation.flagged=False}",

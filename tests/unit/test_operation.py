@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,117 +16,107 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode
 
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import (
-    CHECKOUT,
-    HTTP_CALL,
-    MODEL_CALL,
-    NODE,
-    QUERY,
-    REQUEST,
-    RUN,
-    TASK,
-)
-from otel_dify.operations.lifecycle import current, record_with, start
+from otel_dify import table as t
+from otel_dify.cleaning.values import as_value
+from otel_dify.operations.current import current, start
 from otel_dify.operations.operation import Operation
-from otel_dify.operations.values import as_value
-from tests.recording import SLOW_QUERY_MS, Recording
+from tests.recording import Recording, recording_by
 
 MS = 1_000_000
+SLOW_QUERY_MS = 100
 
 
 class Calls:
     """A recorder that keeps what it sees."""
 
     def __init__(self) -> None:
-        self.started: list[Operation] = []
-        self.ended: list[Operation] = []
+        self.begun: list[Operation] = []
+        self.done: list[Operation] = []
 
-    def start(self, operation: Operation) -> None:
+    def started(self, operation: Operation) -> None:
         """See a start."""
-        self.started.append(operation)
+        self.begun.append(operation)
 
-    def end(self, operation: Operation) -> None:
+    def ended(self, operation: Operation) -> None:
         """See an end."""
-        self.ended.append(operation)
+        self.done.append(operation)
 
 
 @pytest.fixture
 def calls() -> Any:
     """Record what recorders are told."""
     recorder = Calls()
-    record_with(lambda: (recorder,))
-    yield recorder
-    record_with(tuple)
+    with recording_by(SimpleNamespace(recorder=recorder)):
+        yield recorder
 
 
 def test_an_operation_inherits_who_and_what_but_nothing_else(calls: Calls) -> None:
     del calls
-    run = start(RUN, {a.RUN_ID: "run", a.APP_ID: "app", a.RUN_STATUS: "succeeded"})
-    node = start(NODE, {a.NODE_ID: "node"}, parent=run.context)
-    call = start(MODEL_CALL, parent=node.context)
-    assert call.get(a.RUN_ID) == "run"
-    assert call.get(a.APP_ID) == "app"
-    assert call.get(a.NODE_ID) == "node"
-    assert call.get(a.RUN_STATUS) is None
-    assert run.get(a.NODE_ID) is None
+    run = start(t.RUN, {t.RUN_ID: "run", t.APP_ID: "app", t.RUN_STATUS: "succeeded"})
+    node = start(t.NODE, {t.NODE_ID: "node"}, parent=run.context)
+    call = start(t.MODEL_CALL, parent=node.context)
+    assert call.get(t.RUN_ID) == "run"
+    assert call.get(t.APP_ID) == "app"
+    assert call.get(t.NODE_ID) == "node"
+    assert call.get(t.RUN_STATUS) is None
+    assert run.get(t.NODE_ID) is None
 
 
 def test_what_is_learned_later_reaches_what_starts_later(calls: Calls) -> None:
     del calls
-    run = start(RUN)
-    early = start(NODE, parent=run.context)
-    run.set(a.RUN_ID, "run")
-    late = start(NODE, parent=run.context)
-    assert early.get(a.RUN_ID) is None
-    assert late.get(a.RUN_ID) == "run"
+    run = start(t.RUN)
+    early = start(t.NODE, parent=run.context)
+    run.set(t.RUN_ID, "run")
+    late = start(t.NODE, parent=run.context)
+    assert early.get(t.RUN_ID) is None
+    assert late.get(t.RUN_ID) == "run"
 
 
 def test_ids_are_handed_up_to_the_request_and_the_first_stays(calls: Calls) -> None:
     """The request's span is found by the run id, made long after its start; not by its nodes."""
     del calls
-    request = start(REQUEST)
-    run = start(RUN, {a.RUN_ID: "first"}, parent=request.context)
-    node = start(NODE, {a.NODE_ID: "node"}, parent=run.context)
-    start(RUN, {a.RUN_ID: "second"}, parent=request.context)
-    assert request.get(a.RUN_ID) == "first"
-    assert request.get(a.NODE_ID) is None
-    assert run.get(a.NODE_ID) is None
-    assert node.get(a.RUN_ID) == "first"
+    request = start(t.REQUEST)
+    run = start(t.RUN, {t.RUN_ID: "first"}, parent=request.context)
+    node = start(t.NODE, {t.NODE_ID: "node"}, parent=run.context)
+    start(t.RUN, {t.RUN_ID: "second"}, parent=request.context)
+    assert request.get(t.RUN_ID) == "first"
+    assert request.get(t.NODE_ID) is None
+    assert run.get(t.NODE_ID) is None
+    assert node.get(t.RUN_ID) == "first"
 
 
 def test_what_was_handed_up_is_inherited_by_what_starts_next_to_it(calls: Calls) -> None:
     """Queries that a task makes after its run has ended belong to the run as well."""
     del calls
-    task = start(TASK)
-    start(RUN, {a.RUN_ID: "run", a.TENANT_ID: "tenant"}, parent=task.context).end()
-    query = start(QUERY, parent=task.context)
-    assert query.get(a.RUN_ID) == "run"
-    assert query.get(a.TENANT_ID) == "tenant"
+    task = start(t.TASK)
+    start(t.RUN, {t.RUN_ID: "run", t.TENANT_ID: "tenant"}, parent=task.context).end()
+    query = start(t.QUERY, parent=task.context)
+    assert query.get(t.RUN_ID) == "run"
+    assert query.get(t.TENANT_ID) == "tenant"
 
 
 def test_an_operation_ends_once(calls: Calls) -> None:
-    operation = start(NODE)
+    operation = start(t.NODE)
     operation.end(operation.start_ns + 5 * MS)
     operation.end(operation.start_ns + 9 * MS)
-    assert calls.ended == [operation]
+    assert calls.done == [operation]
     assert operation.duration == pytest.approx(0.005)
 
 
 def test_the_first_failure_is_the_cause_and_stays(calls: Calls) -> None:
     del calls
-    operation = start(NODE)
+    operation = start(t.NODE)
     operation.fail(TimeoutError("slow"))
     operation.fail("the engine gave up", "EngineError")
-    assert operation.get(a.ERROR_TYPE) == "TimeoutError"
-    assert operation.get(a.ERROR_MESSAGE) == "slow"
-    assert operation.get(a.ERROR_CATEGORY) == "timeout"
+    assert operation.get(t.ERROR_TYPE) == "TimeoutError"
+    assert operation.get(t.ERROR_MESSAGE) == "slow"
+    assert operation.get(t.ERROR_CATEGORY) == "timeout"
 
 
 def test_an_ended_operation_holds_no_exception(calls: Calls) -> None:
     """An exception holds its frames, and with them whatever Dify had in its hands."""
     del calls
-    operation = start(NODE)
+    operation = start(t.NODE)
     operation.fail(ValueError("x"))
     operation.end()
     assert operation.error is None
@@ -144,18 +135,18 @@ def test_an_ended_operation_holds_no_exception(calls: Calls) -> None:
 def test_the_outcome_is_what_the_source_told_or_else_follows(
     recorded: Recording, fail: bool, told: str | None, status: str
 ) -> None:
-    operation = start(NODE, {a.NODE_TYPE: "llm"})
-    operation.set(a.NODE_STATUS, told)
+    operation = start(t.NODE, {t.NODE_TYPE: "llm"})
+    operation.set(t.NODE_STATUS, told)
     if fail:
         operation.fail("x")
     operation.end()
-    assert recorded.attributes("llm")[a.NODE_STATUS.key] == status
+    assert recorded.attributes("llm")[t.NODE_STATUS.key] == status
     assert recorded.total("dify.requests.total", status=status) == 1
     assert recorded.total("dify.errors.total", type="node") == int(fail)
 
 
 def test_a_clock_that_is_set_back_makes_no_negative_duration(recorded: Recording) -> None:
-    operation = start(RUN, at_ns=2_000 * MS)
+    operation = start(t.RUN, at_ns=2_000 * MS)
     operation.end(1_000 * MS)
     assert operation.duration == 0
     assert recorded.counts("dify.workflow.duration", "status") == {"succeeded": 1}
@@ -164,11 +155,11 @@ def test_a_clock_that_is_set_back_makes_no_negative_duration(recorded: Recording
 def test_an_operation_is_current_only_within_its_block(calls: Calls) -> None:
     del calls
     assert current() is None
-    operation = start(RUN)
+    operation = start(t.RUN)
     assert current() is None
     with operation.active():
         assert current() is operation
-        inner = start(NODE)
+        inner = start(t.NODE)
         with inner.active():
             assert current() is inner
         assert current() is operation
@@ -177,7 +168,7 @@ def test_an_operation_is_current_only_within_its_block(calls: Calls) -> None:
 
 
 def test_an_operation_started_here_may_be_ended_on_another_thread(recorded: Recording) -> None:
-    operation = start(RUN, {a.APP_NAME: "app"})
+    operation = start(t.RUN, {t.APP_NAME: "app"})
     thread = threading.Thread(target=operation.end)
     thread.start()
     thread.join()
@@ -186,16 +177,16 @@ def test_an_operation_started_here_may_be_ended_on_another_thread(recorded: Reco
 
 def test_nothing_is_set_where_nothing_is_known(calls: Calls) -> None:
     del calls
-    operation = start(NODE, {a.NODE_ID: None, a.NODE_TITLE: "", a.NODE_RETRIES: 0})
-    assert a.NODE_ID.key not in operation.attributes
-    assert a.NODE_TITLE.key not in operation.attributes
-    assert operation.get(a.NODE_RETRIES) == 0
+    operation = start(t.NODE, {t.NODE_ID: None, t.NODE_TITLE: "", t.NODE_RETRIES: 0})
+    assert t.NODE_ID.key not in operation.attributes
+    assert t.NODE_TITLE.key not in operation.attributes
+    assert operation.get(t.NODE_RETRIES) == 0
 
 
 def test_span_point_and_event_of_one_operation_belong_together(recorded: Recording) -> None:
     before = time.time_ns()
-    run = start(RUN, {a.APP_NAME: "app", a.RUN_ID: "run"})
-    run.happened("retry", {a.NODE_RETRY_INDEX: 1})
+    run = start(t.RUN, {t.APP_NAME: "app", t.RUN_ID: "run"})
+    run.happened("retry", {t.NODE_RETRY_INDEX: 1})
     run.fail(ValueError("api_key=S3CRET"))
     run.end()
     span, event = recorded.span("invoke_workflow app"), recorded.event("dify.workflow.run")
@@ -214,8 +205,8 @@ def test_span_point_and_event_of_one_operation_belong_together(recorded: Recordi
     ("value", "expected"),
     [
         (Decimal("0.25"), 0.25),
-        (["a", 1], ["a", "1"]),
-        (("a",), ["a"]),
+        (["a", 1], ("a", "1")),
+        (("a",), ("a",)),
         (True, True),
         (2**63 - 1, 2**63 - 1),
         (2**63, str(2**63)),
@@ -238,7 +229,7 @@ def _query(recorded: Recording, parent: Operation | None, ms: int, *, failed: bo
     """Make a query of so many milliseconds; tell whether it has got a span."""
     before = len(recorded.spans)
     context = Context() if parent is None else parent.context
-    query = start(QUERY, {a.DB_OPERATION: "SELECT"}, parent=context, at_ns=1_000 * MS)
+    query = start(t.QUERY, {t.DB_OPERATION: "SELECT"}, parent=context, at_ns=1_000 * MS)
     if failed:
         query.fail(ValueError("x"))
     query.end((1_000 + ms) * MS)
@@ -260,38 +251,38 @@ def test_a_query_has_a_span_where_somebody_will_look_at_it(
     recorded: Recording, parent: bool, ms: int, failed: bool, span: bool
 ) -> None:
     """Slow or failed, below something: else it is counted, and its metrics are recorded."""
-    run = start(RUN, {a.APP_NAME: "app"}) if parent else None
+    run = start(t.RUN, {t.APP_NAME: "app"}) if parent else None
     assert _query(recorded, run, ms, failed=failed) is span
     assert recorded.counts("db.client.operation.duration", "db.operation.name") == {"SELECT": 1}
     if run is not None:
         run.end()
         known = recorded.attributes("invoke_workflow app")
-        assert known.get(a.DB_QUERIES.key, 0) == (0 if span else 1)
+        assert known.get(t.DB_QUERIES.key, 0) == (0 if span else 1)
 
 
 def test_folded_queries_add_up_on_the_operation_above(recorded: Recording) -> None:
-    run = start(RUN, {a.APP_NAME: "app"})
+    run = start(t.RUN, {t.APP_NAME: "app"})
     for ms in (10, 20, 30):
         _query(recorded, run, ms)
     run.end()
     known = recorded.attributes("invoke_workflow app")
-    assert known[a.DB_QUERIES.key] == 3
-    assert known[a.DB_TIME.key] == pytest.approx(0.06)
+    assert known[t.DB_QUERIES.key] == 3
+    assert known[t.DB_TIME.key] == pytest.approx(0.06)
 
 
 def test_a_checkout_is_no_query(recorded: Recording) -> None:
-    run = start(RUN, {a.APP_NAME: "app"})
-    start(CHECKOUT, parent=run.context).end()
+    run = start(t.RUN, {t.APP_NAME: "app"})
+    start(t.CHECKOUT, parent=run.context).end()
     run.end()
-    assert a.DB_QUERIES.key not in recorded.attributes("invoke_workflow app")
+    assert t.DB_QUERIES.key not in recorded.attributes("invoke_workflow app")
 
 
 def test_queries_fold_into_the_nearest_operation_that_has_a_span(recorded: Recording) -> None:
     """What lies below a query that folds belongs to the operation above the query."""
-    run = start(RUN, {a.APP_NAME: "app"})
-    query = start(QUERY, parent=run.context)
+    run = start(t.RUN, {t.APP_NAME: "app"})
+    query = start(t.QUERY, parent=run.context)
     with query.active():
-        call = start(HTTP_CALL, {a.HTTP_METHOD: "GET"})
+        call = start(t.HTTP_CALL, {t.HTTP_METHOD: "GET"})
         call.end()
     query.end()
     run.end()
@@ -302,7 +293,7 @@ def test_queries_fold_into_the_nearest_operation_that_has_a_span(recorded: Recor
 def test_a_span_of_somebody_else_is_the_parent(recorded: Recording) -> None:
     above = trace.SpanContext(1, 2, is_remote=True, trace_flags=trace.TraceFlags(1))
     context = trace.set_span_in_context(trace.NonRecordingSpan(above), Context())
-    start(RUN, {a.APP_NAME: "app"}, parent=context).end()
+    start(t.RUN, {t.APP_NAME: "app"}, parent=context).end()
     parent = recorded.span("invoke_workflow app").parent
     assert parent is not None
     assert parent.span_id == 2
@@ -321,9 +312,9 @@ def test_a_type_that_says_nothing_gives_way_to_that_of_the_cause(
     recorded: Recording, own: str, text: str, error_type: str, category: str
 ) -> None:
     del recorded
-    node = start(NODE)
-    call = start(HTTP_CALL, parent=node.context)
+    node = start(t.NODE)
+    call = start(t.HTTP_CALL, parent=node.context)
     call.fail("timed out", "ReadTimeout")
     node.fail(text, own)
-    assert node.get(a.ERROR_TYPE) == error_type
-    assert node.get(a.ERROR_CATEGORY) == category
+    assert node.get(t.ERROR_TYPE) == error_type
+    assert node.get(t.ERROR_CATEGORY) == category

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_dify.processors.redaction import MASK, mask, mask_text, names_a_secret
+from otel_dify.cleaning.redaction import MASK, mask, mask_text, names_a_secret
 
 SECRET_KEYS = (
     "password",
@@ -101,20 +101,20 @@ def inside(secret: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("key", SECRET_KEYS)
 def test_the_names_that_operators_mask_are_known(key: str) -> None:
     assert names_a_secret(key)
-    assert mask({key: "x"}) == {key: MASK}
+    assert mask({key: "x"}, 1000) == {key: MASK}
     assert mask_text(f"{key}=x") == f"{key}={MASK}"
 
 
 @pytest.mark.parametrize("key", OTHER_KEYS)
 def test_names_that_only_look_alike_are_none(key: str) -> None:
     assert not names_a_secret(key)
-    assert mask({key: "x"}) == {key: "x"}
+    assert mask({key: "x"}, 1000) == {key: "x"}
     assert mask_text(f"{key}=x {key}: 5") == f"{key}=x {key}: 5"
 
 
 @given(holders(inside(quoted_secrets)))
 def test_no_secret_survives_in_a_container(value: Any) -> None:
-    assert "S3CR" not in str(mask(value))
+    assert "S3CR" not in str(mask(value, 1000))
 
 
 @given(holders(inside(quoted_secrets)))

@@ -7,10 +7,9 @@ import logging
 import pytest
 
 import otel_dify
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import HTTP_CALL, MODEL_CALL, RUN
-from otel_dify.operations.lifecycle import start
-from otel_dify.signals.log_bridge import attributes_of
+from otel_dify import table as t
+from otel_dify.operations.current import start
+from otel_dify.sources.logging import attributes_of
 from tests.recording import Recording
 
 SECRET = "hunter2-hunter2"  # noqa: S105 - of nobody
@@ -18,27 +17,27 @@ SECRET = "hunter2-hunter2"  # noqa: S105 - of nobody
 
 def in_an_error() -> None:
     """Fail with a message that Dify repeats in an attribute of its own."""
-    operation = start(RUN, {a.RUN_ID: "run-1"})
-    operation.set(a.RUN_ERROR, f"the provider said: api_key={SECRET} is not known")
+    operation = start(t.RUN, {t.RUN_ID: "run-1"})
+    operation.set(t.RUN_ERROR, f"the provider said: api_key={SECRET} is not known")
     operation.fail(ValueError(f"api_key={SECRET} is not known"))
     operation.end()
 
 
 def on_the_way() -> None:
     """Note a retry."""
-    operation = start(RUN, {a.RUN_ID: "run-1"})
-    operation.happened("retry", {a.ERROR_MESSAGE: f'{{"password": "{SECRET}"}}'})
+    operation = start(t.RUN, {t.RUN_ID: "run-1"})
+    operation.happened("retry", {t.ERROR_MESSAGE: f'{{"password": "{SECRET}"}}'})
     operation.end()
 
 
 def in_an_address() -> None:
     """Call a target that wants a password."""
-    start(HTTP_CALL, {a.URL_FULL: f"http://user:{SECRET}@target/path"}).end()
+    start(t.HTTP_CALL, {t.URL_FULL: f"http://user:{SECRET}@target/path"}).end()
 
 
 def in_a_label() -> None:
     """Call a model with a strange name: it is a label of metrics and in the span's name."""
-    start(MODEL_CALL, {a.OPERATION_NAME: "chat", a.REQUEST_MODEL: f"m?token={SECRET}"}).end()
+    start(t.MODEL_CALL, {t.OPERATION_NAME: "chat", t.REQUEST_MODEL: f"m?token={SECRET}"}).end()
 
 
 def in_what_others_observe() -> None:
@@ -49,10 +48,10 @@ def in_what_others_observe() -> None:
 
 def in_what_is_inherited() -> None:
     """Be called by a user with a strange name."""
-    operation = start(RUN, {a.USER_ID: f"token={SECRET}"})
+    operation = start(t.RUN, {t.USER_ID: f"token={SECRET}"})
     record = logging.makeLogRecord({"msg": "hello"})
     assert SECRET not in str(attributes_of(record, operation.context, content=False))
-    start(HTTP_CALL, parent=operation.context).end()
+    start(t.HTTP_CALL, parent=operation.context).end()
     operation.end()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from otel_dify import guard, resource
+from otel_dify.process import process
 from otel_dify.resource import Slot
 from otel_dify.settings import Settings, host_name
 from tests.unit.children import Forked, in_child
@@ -17,7 +18,7 @@ from tests.unit.children import Forked, in_child
 @pytest.fixture(autouse=True)
 def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let each test hear what is said once in the life of a process."""
-    monkeypatch.setattr(guard, "_said", set())
+    monkeypatch.setattr(process.kept(guard.Failures), "said", set())
     return iter(())
 
 

@@ -8,8 +8,10 @@ from importlib.metadata import requires
 import pytest
 
 from otel_dify import guard, startup
+from otel_dify.patching import gevent_pending
+from otel_dify.process import State, process
 from otel_dify.settings import SETTINGS
-from otel_dify.startup import NEEDED, _program, gevent_pending, role_of
+from otel_dify.startup import NEEDED, _program, role_of
 
 PYTHON = "/opt/venv/bin/python3.12"
 
@@ -81,12 +83,12 @@ def test_an_opentelemetry_that_is_too_old_is_told_of_and_not_used(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Dify 1.13.3 has 1.28."""
-    monkeypatch.setattr(guard, "_said", set())
+    monkeypatch.setattr(process.kept(guard.Failures), "said", set())
     monkeypatch.setattr(startup, "version", lambda _name: installed)
-    monkeypatch.setattr(startup, "_started", False)
+    monkeypatch.setattr(process, "state", State.OFF)
     if not usable:
-        assert not startup.start({}, ["gunicorn"])
-        assert not startup.start({}, ["gunicorn"])
+        assert not startup.set_up({}, ["gunicorn"])
+        assert not startup.set_up({}, ["gunicorn"])
         [record] = caplog.records
         assert f"needs OpenTelemetry 1.40 or later and this Dify has {installed}" in (
             record.getMessage()

@@ -8,73 +8,70 @@ from itertools import pairwise
 
 import pytest
 
-from otel_dify.operations import attributes as a
-from otel_dify.operations.instruments import INSTRUMENTS, Instrument
-from otel_dify.operations.kind import FAILED, Kind
-from otel_dify.operations.kinds import KINDS
-from otel_dify.operations.recordings import Recording, Value
-from otel_dify.signals.metrics import views
+from otel_dify import table as t
+from otel_dify.signals.points import views
+from otel_dify.table.instrument import Amount, Recording
 
 FIELD = re.compile(r"\{([^}]*)\}")
-TABLE = set(a.all_attributes())
+TABLE = set(t.ATTRIBUTES)
 BY_KEY = {attribute.key: attribute for attribute in TABLE}
-NAMES = {kind.name for kind in KINDS}
-RECORDINGS = [(kind, recording) for kind in KINDS for recording in kind.recordings]
+NAMES = {kind.name for kind in t.KINDS}
+RECORDINGS = [(kind, recording) for kind in t.KINDS for recording in kind.recordings]
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+each_kind = pytest.mark.parametrize("kind", t.KINDS, ids=lambda kind: kind.name)
 each_recording = pytest.mark.parametrize(
     ("kind", "recording"), RECORDINGS, ids=lambda it: getattr(it, "name", it.__class__.__name__)
 )
-each_instrument = pytest.mark.parametrize("instrument", INSTRUMENTS, ids=lambda it: it.name)
+each_instrument = pytest.mark.parametrize("instrument", t.INSTRUMENTS, ids=lambda it: it.name)
 
 
-def carried(kind: Kind) -> set[a.Attribute]:
+def carried(kind: t.Kind) -> set[t.Attribute]:
     """What an operation of a kind may have set."""
-    return {*kind.attributes, *FAILED, *(one for one in TABLE if one.inherit)}
+    return {*kind.attributes, *t.FAILED, *(one for one in TABLE if one.inherit)}
 
 
 def test_names_are_unique() -> None:
     for names in (
-        [kind.name for kind in KINDS],
-        [attribute.key for attribute in a.all_attributes()],
-        [instrument.name for instrument in INSTRUMENTS],
+        [kind.name for kind in t.KINDS],
+        [attribute.key for attribute in t.ATTRIBUTES],
+        [instrument.name for instrument in t.INSTRUMENTS],
     ):
         assert not [name for name, times in Counter(names).items() if times > 1]
 
 
 def test_events_tell_the_kind_they_are_of() -> None:
-    events = Counter(name for kind in KINDS for name in (kind.event, kind.start_event) if name)
+    events = Counter(name for kind in t.KINDS for name in (kind.event, kind.start_event) if name)
     assert set(events.values()) == {1}
 
 
 @each_kind
-def test_attributes_of_a_kind_are_in_the_table_and_named_once(kind: Kind) -> None:
-    assert {*kind.attributes, *FAILED} <= TABLE
+def test_attributes_of_a_kind_are_in_the_table_and_named_once(kind: t.Kind) -> None:
+    assert {*kind.attributes, *t.FAILED} <= TABLE
     assert len(set(kind.attributes)) == len(kind.attributes)
     assert not [attribute for attribute in kind.attributes if attribute.inherit]
 
 
 @each_kind
-def test_what_a_name_or_a_sentence_is_filled_with_is_an_attribute_of_the_kind(kind: Kind) -> None:
+def test_what_a_name_or_a_sentence_is_filled_with_is_an_attribute_of_the_kind(kind: t.Kind) -> None:
     fields = {*FIELD.findall(kind.span_name), *FIELD.findall(kind.subject)}
     assert fields <= {attribute.key for attribute in carried(kind)}
     assert not [field for field in fields if BY_KEY[field].content]
 
 
 @each_kind
-def test_the_outcome_of_a_kind_is_one_of_its_attributes(kind: Kind) -> None:
+def test_the_outcome_of_a_kind_is_one_of_its_attributes(kind: t.Kind) -> None:
     if kind.status is not None:
         assert kind.status in kind.attributes
 
 
 @each_kind
-def test_a_kind_nests_under_kinds_that_there_are(kind: Kind) -> None:
+def test_a_kind_nests_under_kinds_that_there_are(kind: t.Kind) -> None:
     assert kind.below
     assert set(kind.below) <= NAMES
 
 
 @each_kind
-def test_a_kind_is_documented_and_an_event_has_a_subject(kind: Kind) -> None:
+def test_a_kind_is_documented_and_an_event_has_a_subject(kind: t.Kind) -> None:
     assert kind.doc.endswith(".")
     assert bool(kind.event) == bool(kind.subject)
     assert kind.event or not kind.start_event
@@ -82,18 +79,18 @@ def test_a_kind_is_documented_and_an_event_has_a_subject(kind: Kind) -> None:
 
 def test_queries_are_counted_where_they_nest() -> None:
     """What is folded leaves count and time on the operation above, which the dictionary says."""
-    counted = [kind for kind in KINDS if kind.folded is not None]
+    counted = [kind for kind in t.KINDS if kind.folded]
     assert [kind.name for kind in counted] == ["query"]
     for folded in counted:
         assert folded.folds
-        for kind in KINDS:
+        for kind in t.KINDS:
             if kind.name in folded.below:
-                assert set(folded.folded or ()) <= set(kind.attributes), kind.name
+                assert set(folded.folded) <= set(kind.attributes), kind.name
 
 
 @each_recording
 def test_labels_are_unique_and_taken_from_attributes_of_the_kind(
-    kind: Kind, recording: Recording
+    kind: t.Kind, recording: Recording
 ) -> None:
     names = [*(name for name, _ in recording.labels), *(name for name, _ in recording.constants)]
     assert len(set(names)) == len(names)
@@ -102,26 +99,26 @@ def test_labels_are_unique_and_taken_from_attributes_of_the_kind(
 
 @each_recording
 def test_labels_hold_neither_content_nor_users_nor_ids_of_one_run(
-    kind: Kind, recording: Recording
+    kind: t.Kind, recording: Recording
 ) -> None:
     """Each value of a label is a time series; and users are nobody's business."""
     del kind
     unbounded = {
-        a.USER_ID,
-        a.SESSION_ID,
-        a.RUN_ID,
-        a.MESSAGE_ID,
-        a.CONVERSATION_ID,
-        a.NODE_EXECUTION_ID,
-        a.REQUEST_ID,
-        a.EXTERNAL_TRACE_ID,
-        a.ERROR_ID,
-        a.ERROR_MESSAGE,
-        a.ERROR_FINGERPRINT,
-        a.URL_PATH,
-        a.URL_FULL,
-        a.DB_STATEMENT,
-        a.MESSAGE_UID,
+        t.USER_ID,
+        t.SESSION_ID,
+        t.RUN_ID,
+        t.MESSAGE_ID,
+        t.CONVERSATION_ID,
+        t.NODE_EXECUTION_ID,
+        t.REQUEST_ID,
+        t.EXTERNAL_TRACE_ID,
+        t.ERROR_ID,
+        t.ERROR_MESSAGE,
+        t.ERROR_FINGERPRINT,
+        t.URL_PATH,
+        t.URL_FULL,
+        t.DB_STATEMENT,
+        t.MESSAGE_UID,
     }
     labels = {attribute for _, attribute in recording.labels}
     assert not labels & unbounded
@@ -129,13 +126,13 @@ def test_labels_hold_neither_content_nor_users_nor_ids_of_one_run(
 
 
 @each_recording
-def test_what_is_recorded_is_a_number_of_the_kind(kind: Kind, recording: Recording) -> None:
-    assert recording.instrument in INSTRUMENTS
+def test_what_is_recorded_is_a_number_of_the_kind(kind: t.Kind, recording: Recording) -> None:
+    assert recording.instrument in t.INSTRUMENTS
     assert recording.instrument.kind in {"counter", "histogram"}
-    if not isinstance(recording.value, Value):
-        assert recording.value in carried(kind)
-        assert recording.value.type in {"int", "double"}
-    if recording.value is Value.DURATION:
+    if not isinstance(recording.amount, Amount):
+        assert recording.amount in carried(kind)
+        assert recording.amount.type in {"int", "double"}
+    if recording.amount is Amount.DURATION:
         assert recording.instrument.unit == "s"
 
 
@@ -152,11 +149,11 @@ def test_all_who_record_on_an_instrument_tell_themselves_apart() -> None:
 
 def test_every_counter_and_histogram_is_recorded_on() -> None:
     recorded = {recording.instrument for _, recording in RECORDINGS}
-    assert recorded == {one for one in INSTRUMENTS if one.kind != "gauge"}
+    assert recorded == {one for one in t.INSTRUMENTS if one.kind != "gauge"}
 
 
 @each_instrument
-def test_buckets_ascend_and_only_histograms_have_them(instrument: Instrument) -> None:
+def test_buckets_ascend_and_only_histograms_have_them(instrument: t.Instrument) -> None:
     assert bool(instrument.buckets) == (instrument.kind == "histogram")
     assert all(low < high for low, high in pairwise(instrument.buckets))
     assert instrument.doc
@@ -175,16 +172,16 @@ def test_dashboards_of_operators_find_the_buckets_that_they_ask_for(
     name: str, asked: tuple[float, ...]
 ) -> None:
     """The Collector can rename and copy a histogram, it cannot invent a bucket."""
-    [instrument] = [one for one in INSTRUMENTS if one.name == name]
+    [instrument] = [one for one in t.INSTRUMENTS if one.name == name]
     assert set(asked) <= set(instrument.buckets)
     assert instrument.buckets[-1] > asked[-1]
 
 
 def test_every_histogram_has_a_view() -> None:
-    assert len(views()) == len([one for one in INSTRUMENTS if one.kind == "histogram"])
+    assert len(views()) == len([one for one in t.INSTRUMENTS if one.kind == "histogram"])
 
 
-@pytest.mark.parametrize("attribute", a.all_attributes(), ids=lambda it: it.key)
-def test_content_is_never_inherited(attribute: a.Attribute) -> None:
+@pytest.mark.parametrize("attribute", t.ATTRIBUTES, ids=lambda it: it.key)
+def test_content_is_never_inherited(attribute: t.Attribute) -> None:
     assert attribute.doc
     assert not (attribute.content and attribute.inherit)

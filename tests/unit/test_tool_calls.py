@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from otel_dify.operations import attributes as a
-from otel_dify.sources import dify_tools
+from otel_dify import table as t
+from otel_dify.sources.dify import tools
 from tests.recording import recording
 
 IDENTITY = SimpleNamespace(name="get_weather", provider="weather")
@@ -68,7 +68,7 @@ def test_a_call_has_its_arguments_whatever_their_order(version: Any, by_name: bo
     module = ModuleType("core.tools.__base.tool")
     tool, before = version()
     vars(module)["Tool"] = tool
-    dify_tools.attach(module)
+    tools.attach(module)
     asked = ("user-1", {"city": "Oslo"}, "talk-1", "app-1", "message-1")
     names = ("user_id", "tool_parameters", "conversation_id", "app_id", "message_id")
 
@@ -80,5 +80,5 @@ def test_a_call_has_its_arguments_whatever_their_order(version: Any, by_name: bo
     [span] = recorded.spans
     known = dict(span.attributes or {})
     assert span.name == "execute_tool get_weather"
-    assert (known[a.APP_ID.key], known[a.MESSAGE_ID.key]) == ("app-1", "message-1")
-    assert known[a.TOOL_INPUTS.key] == '{"city": "Oslo"}'
+    assert (known[t.APP_ID.key], known[t.MESSAGE_ID.key]) == ("app-1", "message-1")
+    assert known[t.TOOL_INPUTS.key] == '{"city": "Oslo"}'

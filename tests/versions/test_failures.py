@@ -7,11 +7,11 @@ from typing import Any
 
 from inline_snapshot import snapshot
 
-from otel_dify.operations import attributes as a
+from otel_dify import table as t
 from tests.recording import Recording
 from tests.versions.graphs import FRAMES, Shape, load, run
 
-SHOWN = (a.RUN_STATUS, a.NODE_STATUS, a.INDEX, a.ERROR_TYPE, a.ERROR_MESSAGE)
+SHOWN = (t.RUN_STATUS, t.NODE_STATUS, t.INDEX, t.ERROR_TYPE, t.ERROR_MESSAGE)
 
 
 def failing(times: int = 1_000) -> Callable[[Any], Any]:
@@ -132,7 +132,7 @@ def test_retries_are_events_of_one_span(recorded: Recording) -> None:
     ended = run(shape)
 
     assert ended.outputs == {"tea": "green"}
-    assert recorded.tree(a.NODE_STATUS, a.NODE_RETRIES, a.ERROR_TYPE) == snapshot("""\
+    assert recorded.tree(t.NODE_STATUS, t.NODE_RETRIES, t.ERROR_TYPE) == snapshot("""\
 invoke_workflow
   start start {node.status=succeeded}
   script boil {node.status=succeeded, node.retry_count=2} !retry !retry
@@ -154,7 +154,7 @@ def test_exhausted_retries_fail_the_node_once(recorded: Recording) -> None:
 
     run(around(retry_config=retry))
 
-    assert recorded.tree(a.NODE_STATUS, a.NODE_RETRIES, a.ERROR_TYPE) == snapshot("""\
+    assert recorded.tree(t.NODE_STATUS, t.NODE_RETRIES, t.ERROR_TYPE) == snapshot("""\
 invoke_workflow [ERROR] {error.type=TeapotError}
   start start {node.status=succeeded}
   script boil [ERROR] {node.status=failed, node.retry_count=2, error.type=TeapotError} !retry !retry\
@@ -174,7 +174,7 @@ def test_a_fail_branch_recovers_the_run(recorded: Recording) -> None:
 
     assert ended.status == "GraphRunPartialSucceededEvent"
     assert ended.outputs == {"tea": "water"}
-    assert recorded.tree(*SHOWN, a.EXCEPTIONS_COUNT) == snapshot("""\
+    assert recorded.tree(*SHOWN, t.EXCEPTIONS_COUNT) == snapshot("""\
 invoke_workflow {workflow.status=partial-succeeded, workflow.exceptions_count=1}
   start start {node.status=succeeded}
   script boil [ERROR] {node.status=exception, error.type=TeapotError, error.message=out of order}
@@ -190,7 +190,7 @@ def test_a_default_value_recovers_the_run(recorded: Recording) -> None:
     ended = run(shape)
 
     assert ended.outputs == {"tea": "black"}
-    assert recorded.tree(*SHOWN, a.EXCEPTIONS_COUNT) == snapshot("""\
+    assert recorded.tree(*SHOWN, t.EXCEPTIONS_COUNT) == snapshot("""\
 invoke_workflow {workflow.status=partial-succeeded, workflow.exceptions_count=1}
   start start {node.status=succeeded}
   script boil [ERROR] {node.status=exception, error.type=TeapotError, error.message=out of order}

@@ -23,57 +23,59 @@ _EVERYWHERE = [
     "operations.operation:Operation.end",
     "operations.operation:Operation.fail",
     "operations.operation:Operation.happened",
-    "signals.events:EventRecorder.end",
-    "signals.metrics:MetricRecorder.end",
-    "signals.traces:SpanRecorder.end",
-    "signals.traces:SpanRecorder.start",
-    "sources.graphon_run:RunObserver.__init__",
-    "sources.graphon_run:RunObserver._close",
-    "sources.graphon_run:RunObserver.find",
-    "sources.graphon_run:RunObserver.graph_ended",
-    "sources.graphon_run:RunObserver.graph_event",
-    "sources.graphon_run:RunObserver.graph_started",
-    "sources.graphon_run:RunObserver.node_ended",
-    "sources.graphon_run:RunObserver.node_event",
-    "sources.graphon_run:RunObserver.node_started",
-    "sources.graphon_run:RunObserver.open_nodes",
-    "sources.graphon_nodes:Usage.add",
-    "sources.graphon_nodes:Usage.take",
-    "sources.graphon_nodes:Usage.write",
-    "sources.graphon_run:describe",
-    "sources.graphon_run:node_type",
-    "sources.graphon_run:start",
-    "sources.models:_Stream.__init__",
-    "sources.models:_Stream.see",
-    "sources.models:_argument",
-    "sources.models:_request",
-    "sources.models:_see_inputs",
-    "sources.models:_see_result",
-    "sources.models:_see_usage",
-    "sources.models:start",
-    "sources.tools:Messages.__init__",
-    "sources.tools:Messages.see",
-    "sources.tools:_ObservedRuntime.__init__",
-    "sources.tools:_request",
-    "sources.tools:start",
+    "records.recorder:Recorder.ended",
+    "records.recorder:Recorder.started",
+    "signals.events:EventWriter.ended",
+    "signals.events:EventWriter.started",
+    "signals.points:PointWriter.write",
+    "signals.spans:SpanWriter.write",
+    "sources.graphon.run:RunObserver.__init__",
+    "sources.graphon.run:RunObserver._close",
+    "sources.graphon.run:RunObserver.find",
+    "sources.graphon.run:RunObserver.graph_ended",
+    "sources.graphon.run:RunObserver.graph_event",
+    "sources.graphon.run:RunObserver.graph_started",
+    "sources.graphon.run:RunObserver.node_ended",
+    "sources.graphon.run:RunObserver.node_event",
+    "sources.graphon.run:RunObserver.node_started",
+    "sources.graphon.run:RunObserver.open_nodes",
+    "sources.graphon.nodes:Usage.add",
+    "sources.graphon.nodes:Usage.take",
+    "sources.graphon.nodes:Usage.write",
+    "sources.graphon.run:describe",
+    "sources.graphon.run:node_type",
+    "sources.graphon.run:start",
+    "sources.graphon.models:_Stream.__init__",
+    "sources.graphon.models:_Stream.see",
+    "sources.graphon.models:_argument",
+    "sources.graphon.models:_request",
+    "sources.graphon.models:_see_inputs",
+    "sources.graphon.models:_see_result",
+    "sources.graphon.models:_see_usage",
+    "sources.graphon.models:start",
+    "sources.graphon.tools:Messages.__init__",
+    "sources.graphon.tools:Messages.see",
+    "sources.graphon.tools:_ObservedRuntime.__init__",
+    "sources.graphon.tools:_request",
+    "sources.graphon.tools:start",
 ]
 _HERE = (
     [
-        "sources.graphon_frames:_Frame.__init__",
-        "sources.graphon_frames:_Frame.end",
-        "sources.graphon_frames:_Layer.__init__",
-        "sources.graphon_frames:_Layer._open",
-        "sources.graphon_frames:_Layer._start",
-        "sources.graphon_frames:_is_container",
-        "sources.graphon_frames:describe_run",
-        "sources.graphon_frames:start",
+        "sources.graphon.frames:_Frame.__init__",
+        "sources.graphon.frames:_Frame.end",
+        "sources.graphon.frames:_Layer.__init__",
+        "sources.graphon.frames:_Layer._open",
+        "sources.graphon.frames:_Layer._start",
+        "sources.graphon.frames:_is_container",
+        "sources.graphon.frames:describe_run",
+        "sources.graphon.frames:start",
     ]
     if FRAMES
     else [
-        "sources.graphon_engine:_Layer.__init__",
-        "sources.graphon_engine:_find",
-        "sources.graphon_engine:_part_of",
-        "sources.graphon_engine:describe_run",
+        "sources.graphon.engine:_Layer.__init__",
+        "sources.graphon.engine:_find",
+        "sources.graphon.engine:_part_of",
+        "sources.graphon.engine:describe_run",
     ]
 )
 
@@ -185,8 +187,8 @@ def test_a_broken_hook_changes_nothing_and_is_counted(
     _break(monkeypatch, place)
 
     broken = [outcome(everything()), outcome(failing())]
-    failures = dict(guard.failures)
-    guard.failures.clear()
+    failures = dict(guard.caught())
+    guard.caught().clear()
 
     assert broken == alone
     assert {kind for _, kind in failures} == {"_BrokenError"}
@@ -196,11 +198,11 @@ def test_the_first_failure_of_a_kind_is_logged_and_the_others_are_counted(
     recorded: Recording, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     del recorded
-    _break(monkeypatch, "sources.graphon_run:RunObserver.node_event")
+    _break(monkeypatch, "sources.graphon.run:RunObserver.node_event")
 
     run(everything(), {"items": ["a", "b"]})
-    count = guard.failures.total()
-    guard.failures.clear()
+    count = guard.caught().total()
+    guard.caught().clear()
 
     lines = [record for record in caplog.records if record.name == "otel_dify"]
     assert (len(lines), count > 5) == (1, True)

@@ -28,7 +28,7 @@ from tests.versions.test_guards import everything, outcome
 with recording() as recorded:
     seen = outcome(everything())
 names = Counter(span.name.split(" ")[0] for span in recorded.spans)
-print(json.dumps([seen, names, guard.failures.total()]))
+print(json.dumps([seen, names, guard.caught().total()]))
 """
 _ENGINE = "Engine.__init__" if FRAMES else "GraphEngine.__init__"
 CASES = [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from otel_dify.operations import attributes as a
+from otel_dify import table as t
 from tests.recording import Recording
 from tests.versions.fakes import (
     LLM_DATA,
@@ -26,7 +26,7 @@ from tests.versions.fakes import (
 from tests.versions.fakes import classifier_extra as classifier
 from tests.versions.graphs import Shape, Template, run
 
-SHOWN = (a.STREAM, a.INPUT_TOKENS, a.OUTPUT_TOKENS, a.FINISH_REASONS, a.ERROR_TYPE)
+SHOWN = (t.STREAM, t.INPUT_TOKENS, t.OUTPUT_TOKENS, t.FINISH_REASONS, t.ERROR_TYPE)
 
 
 def assert_counted_as(recorded: Recording, models: Models) -> None:
@@ -157,7 +157,7 @@ def test_a_call_that_fails_raises_what_it_raised(recorded: Recording) -> None:
     with pytest.raises(RateLimited, match="slow down"):
         ask(Models(fail_at=0), stream=False)
 
-    assert recorded.tree(*SHOWN, a.ERROR_MESSAGE) == snapshot(
+    assert recorded.tree(*SHOWN, t.ERROR_MESSAGE) == snapshot(
         "chat gpt-4o [ERROR] {error.type=InvokeRateLimitError, error.message=slow down}"
     )
     labels = [dict(point) for point in recorded.points("gen_ai.client.operation.duration")]
@@ -176,7 +176,7 @@ def test_every_kind_of_model_is_seen(recorded: Recording) -> None:
     spoken = model("tts", models).invoke(**given, content_text="hi", voice="v")
 
     assert b"".join(spoken) == b"fine"
-    assert recorded.tree(a.INPUT_COUNT, a.INPUT_TOKENS, a.STREAM, a.CALL_PRICE) == snapshot("""\
+    assert recorded.tree(t.INPUT_COUNT, t.INPUT_TOKENS, t.STREAM, t.CALL_PRICE) == snapshot("""\
 embeddings m {model.input.count=2, usage.input_tokens=10, usage.cost=0.01}
 rerank m {model.input.count=3}
 rerank m {model.input.count=1}
@@ -207,7 +207,7 @@ def test_an_llm_node_holds_its_call_and_adds_up_its_tokens(recorded: Recording) 
     ended = run(shape)
 
     assert ended.outputs == {"text": "fine"}
-    assert recorded.tree(a.TOTAL_TOKENS, a.INPUT_TOKENS, a.TOTAL_PRICE) == snapshot("""\
+    assert recorded.tree(t.TOTAL_TOKENS, t.INPUT_TOKENS, t.TOTAL_PRICE) == snapshot("""\
 invoke_workflow {usage.total_tokens=10, usage.total_price=0.01}
   start start
   llm llm {usage.total_tokens=10, usage.total_price=0.01}
@@ -227,7 +227,7 @@ def test_a_failed_llm_node_names_the_error_of_its_call(recorded: Recording) -> N
 
     run(shape)
 
-    assert recorded.tree(a.ERROR_TYPE, a.ERROR_MESSAGE) == snapshot("""\
+    assert recorded.tree(t.ERROR_TYPE, t.ERROR_MESSAGE) == snapshot("""\
 invoke_workflow [ERROR] {error.type=InvokeRateLimitError, error.message=slow down}
   start start
   llm llm [ERROR] {error.type=InvokeRateLimitError, error.message=slow down}
@@ -252,7 +252,7 @@ def test_a_question_classifier_holds_its_call(recorded: Recording) -> None:
 
     run(shape, {"query": "why?"})
 
-    assert recorded.tree(a.TOTAL_TOKENS) == snapshot("""\
+    assert recorded.tree(t.TOTAL_TOKENS) == snapshot("""\
 invoke_workflow {usage.total_tokens=10}
   start start
   question-classifier which {usage.total_tokens=10}

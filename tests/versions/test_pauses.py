@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from otel_dify.sources import dify_pauses
+from otel_dify.sources.dify import pauses
 from tests.recording import Recording
 from tests.versions.graphs import RUN_ID, Shape, run
 
@@ -34,7 +34,7 @@ def _dify(go_on: Callable[[], Any]) -> tuple[Any, Any]:
     ):
         module = ModuleType(name)
         setattr(module, thing.__name__, thing)
-        dify_pauses.attach(module)
+        pauses.attach(module)
     return PauseStatePersistenceLayer, WorkflowAppGenerator
 
 

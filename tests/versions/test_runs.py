@@ -10,9 +10,8 @@ import pytest
 from inline_snapshot import snapshot
 from opentelemetry import trace
 
-from otel_dify.operations import attributes as a
-from otel_dify.operations.kinds import REQUEST
-from otel_dify.operations.lifecycle import current, start
+from otel_dify import table as t
+from otel_dify.operations.current import current, start
 from tests.recording import Recording, by_item
 from tests.versions.graphs import FRAMES, GRAPHON, RUN_ID, Shape, drain, engine, load, run, state_of
 
@@ -57,7 +56,7 @@ def test_nodes_lie_below_their_run_in_order(recorded: Recording) -> None:
     ended = run(greeting(), {"name": "Ada"})
 
     assert ended.outputs == {"text": "Hello Ada"}
-    assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS) == snapshot("""\
+    assert recorded.tree(t.RUN_STATUS, t.NODE_STATUS) == snapshot("""\
 invoke_workflow {workflow.status=succeeded}
   start start {node.status=succeeded}
   template-transform hello {node.status=succeeded}
@@ -153,7 +152,7 @@ def test_items_of_an_iteration_lie_below_it(recorded: Recording) -> None:
     ended = run(over(2), {"items": ["a", "b"]})
 
     assert ended.outputs == {"result": ["<a>", "<b>"]}
-    assert recorded.tree(a.ITERATION_ID, a.INDEX) == snapshot("""\
+    assert recorded.tree(t.ITERATION_ID, t.INDEX) == snapshot("""\
 invoke_workflow
   start start
   iteration each
@@ -176,7 +175,7 @@ def test_parallel_items_keep_their_own_nodes(recorded: Recording) -> None:
         operation = current()
         assert operation is not None
         index = node.pool.get(("each", "index")).value
-        assert operation.get(a.INDEX) == index
+        assert operation.get(t.INDEX) == index
         return {"output": f"<{index}"}
 
     shape.nodes = [node for node in shape.nodes if node["id"] != "first"]
@@ -185,7 +184,7 @@ def test_parallel_items_keep_their_own_nodes(recorded: Recording) -> None:
     ended = run(shape, {"items": ["a", "b", "c"]})
 
     assert ended.outputs == {"result": ["<0>", "<1>", "<2>"]}
-    assert recorded.tree(a.ITERATION_ID, a.INDEX, order=by_item) == snapshot("""\
+    assert recorded.tree(t.ITERATION_ID, t.INDEX, order=by_item) == snapshot("""\
 invoke_workflow
   end end
   iteration each
@@ -220,7 +219,7 @@ def test_an_iteration_in_an_iteration_nests(recorded: Recording) -> None:
     ended = run(shape, {"rows": [["a", "b"], ["c"]]})
 
     assert ended.outputs == {"result": ["[a]", "[b]", "[c]"]}
-    assert recorded.tree(a.ITERATION_ID, a.INDEX) == snapshot("""\
+    assert recorded.tree(t.ITERATION_ID, t.INDEX) == snapshot("""\
 invoke_workflow
   start start
   iteration rows
@@ -270,7 +269,7 @@ def test_passes_of_a_loop_are_numbered_until_it_breaks(recorded: Recording) -> N
     ended = run(shape)
 
     assert ended.status == "GraphRunSucceededEvent"
-    assert recorded.tree(a.LOOP_ID, a.INDEX) == snapshot("""\
+    assert recorded.tree(t.LOOP_ID, t.INDEX) == snapshot("""\
 invoke_workflow
   start start
   loop again
@@ -294,7 +293,7 @@ def test_an_aborted_run_is_stopped_and_not_failed(recorded: Recording) -> None:
     ended = drain(made[0])
 
     assert ended.status == "GraphRunAbortedEvent"
-    assert recorded.tree(a.RUN_STATUS, a.NODE_STATUS).splitlines()[:3] == snapshot(
+    assert recorded.tree(t.RUN_STATUS, t.NODE_STATUS).splitlines()[:3] == snapshot(
         [
             "invoke_workflow {workflow.status=stopped}",
             "  start start {node.status=succeeded}",
@@ -327,7 +326,7 @@ def test_a_paused_run_is_resumed_by_another_engine(recorded: Recording) -> None:
     shape = pausing(resumed=lambda: answered)
 
     paused = run(shape)
-    first = recorded.tree(a.RUN_STATUS, a.RUN_RESUMED, a.NODE_STATUS)
+    first = recorded.tree(t.RUN_STATUS, t.RUN_RESUMED, t.NODE_STATUS)
     recorded.clear()
     answered = True
     counted = recorded.points("dify.requests.total")
@@ -344,7 +343,7 @@ invoke_workflow {workflow.status=paused}
   script ask {node.status=paused}\
 """)
     assert ended.outputs == {"said": "yes"}
-    assert recorded.tree(a.RUN_STATUS, a.RUN_RESUMED, a.NODE_STATUS) == snapshot("""\
+    assert recorded.tree(t.RUN_STATUS, t.RUN_RESUMED, t.NODE_STATUS) == snapshot("""\
 invoke_workflow {workflow.status=succeeded, workflow.resumed=True}
   script ask {node.status=succeeded}
   end end {node.status=succeeded}\
@@ -398,7 +397,7 @@ if FRAMES:  # engines before it cannot pause inside a container
         shape.chain("start", "each", "end").chain("each-start", "ask")
 
         paused = run(shape, {"items": ["a", "b"]})
-        first = recorded.tree(a.NODE_STATUS, a.INDEX)
+        first = recorded.tree(t.NODE_STATUS, t.INDEX)
         recorded.clear()
         answered = True
         ended = drain(engine(shape, snapshot=state_of(paused.engine).dumps()))
@@ -411,7 +410,7 @@ invoke_workflow
       script ask {node.status=paused, node.index=0}\
 """)
         assert ended.outputs == {"said": ["yes", "yes"]}
-        assert recorded.tree(a.RUN_RESUMED, a.NODE_STATUS, a.INDEX) == snapshot("""\
+        assert recorded.tree(t.RUN_RESUMED, t.NODE_STATUS, t.INDEX) == snapshot("""\
 invoke_workflow {workflow.resumed=True}
   script ask {node.status=succeeded}
   iteration each {node.status=succeeded}
@@ -422,12 +421,12 @@ invoke_workflow {workflow.resumed=True}
 
 
 def test_a_run_nests_below_the_request_that_started_it(recorded: Recording) -> None:
-    request = start(REQUEST, {a.HTTP_METHOD: "POST", a.HTTP_ROUTE: "/v1/workflows/run"})
+    request = start(t.REQUEST, {t.HTTP_METHOD: "POST", t.HTTP_ROUTE: "/v1/workflows/run"})
     with request.active():
         run(greeting(), {"name": "Ada"})
     request.end()
 
-    assert recorded.tree(a.RUN_ID) == snapshot("""\
+    assert recorded.tree(t.RUN_ID) == snapshot("""\
 POST /v1/workflows/run {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
   invoke_workflow {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
     start start {workflow.run_id=5f0f7a52-0000-4000-8000-000000000001}
@@ -440,7 +439,7 @@ def test_a_run_nests_where_it_is_started_not_where_its_engine_was_made(
     recorded: Recording,
 ) -> None:
     made = engine(greeting(), {"name": "Ada"})
-    request = start(REQUEST, {a.HTTP_METHOD: "POST"})
+    request = start(t.REQUEST, {t.HTTP_METHOD: "POST"})
     with request.active():
         drain(made)
     request.end()
@@ -455,7 +454,7 @@ def test_runs_at_the_same_time_keep_apart(recorded: Recording) -> None:
         together.wait()
         operation = current()
         assert operation is not None
-        return {"run": operation.get(a.RUN_ID)}
+        return {"run": operation.get(t.RUN_ID)}
 
     shape = Shape().start().script("meet", meet).end(run=("meet", "run"))
     shape.chain("start", "meet", "end")

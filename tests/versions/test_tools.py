@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from inline_snapshot import snapshot
 
-from otel_dify.operations import attributes as a
+from otel_dify import table as t
 from tests.recording import Recording, recording
 from tests.versions.fakes import TOOL_DATA, Tools, tool_extra
 from tests.versions.graphs import Ended, Shape, run
 
-SHOWN = (a.TOOL_NAME, a.TOOL_TYPE, a.TOOL_PROVIDER, a.TOOL_STATUS, a.ERROR_TYPE, a.ERROR_MESSAGE)
+SHOWN = (t.TOOL_NAME, t.TOOL_TYPE, t.TOOL_PROVIDER, t.TOOL_STATUS, t.ERROR_TYPE, t.ERROR_MESSAGE)
 
 
 def forecast(tools: Tools) -> Ended:

@@ -1,0 +1,155 @@
+"""Content: what users and models wrote leaves the process only where it was asked for.
+
+Otherwise a reference stands in its place (``ref:workflow_run_id=…``, the form that Dify
+Enterprise's data dictionary uses), so that who may see the content can look it up in Dify.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from otel_dify import table as t
+from otel_dify.cleaning.redaction import cut, mask, mask_text
+from otel_dify.cleaning.values import Value, encodable
+from otel_dify.guard import failed
+
+# Where content can be looked up, the narrowest first.
+_KEYS = (
+    ("node_execution_id", t.NODE_EXECUTION_ID),
+    ("message_id", t.MESSAGE_ID),
+    ("workflow_run_id", t.RUN_ID),
+    ("conversation_id", t.CONVERSATION_ID),
+)
+LIMIT = 32_768
+"""Characters kept of one value: beyond it a prompt is no longer read but stored."""
+
+type Signal = Literal["span", "event"]
+
+_KEPT: dict[Signal, frozenset[str]] = {
+    "span": frozenset({"span_only", "span_and_event"}),
+    "event": frozenset({"event_only", "span_and_event"}),
+}
+_OF_THE_TABLE = frozenset(attribute.key for attribute in t.ATTRIBUTES if attribute.content)
+# What other instrumentations call content: OpenTelemetry's GenAI conventions, old and new,
+# OpenInference, OpenLLMetry; and values bound to a statement.
+_PREFIXES = (
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "gen_ai.system_instructions",
+    "gen_ai.prompt",
+    "gen_ai.completion",
+    "gen_ai.tool.call.",
+    "gen_ai.tool.definitions",
+    "gen_ai.retrieval.query",
+    "gen_ai.retrieval.documents",
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.prompts",
+    "llm.completions",
+    "llm.prompt_template",
+    "input.value",
+    "output.value",
+    "retrieval.documents",
+    "embedding.text",
+    "embedding.embeddings",
+    "message.content",
+    "tool.parameters",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+    "db.query.parameter",
+    "db.statement.parameters",
+    "http.request.body.content",
+    "http.response.body.content",
+)
+
+
+def is_content(key: str) -> bool:
+    """Tell whether an attribute of this name holds what users or models wrote."""
+    return key in _OF_THE_TABLE or key.startswith(_PREFIXES)
+
+
+class ContentGate:
+    """Decides what content is written into a signal.
+
+    Attributes:
+        span: whether it goes into spans.
+        event: whether it goes into log events and log records.
+
+    Args:
+        mode: value of ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, lower case.
+    """
+
+    def __init__(self, mode: str) -> None:
+        self.span = mode in _KEPT["span"]
+        self.event = mode in _KEPT["event"]
+
+    def values(
+        self, content: Mapping[t.Attribute, object], known: Mapping[str, Value]
+    ) -> tuple[dict[str, Value], dict[str, Value]]:
+        """Return content as it goes into a span, and as it goes into an event.
+
+        Args:
+            content: what users or models wrote.
+            known: attributes of the operation that has it, which a reference is made of.
+        """
+        if not content:
+            return {}, {}
+        texts: dict[str, Value] = {}
+        references: dict[str, Value] = {}
+        if self.span or self.event:
+            texts = {attribute.key: _text_of(value) for attribute, value in content.items()}
+        if not (self.span and self.event):
+            references = dict.fromkeys((one.key for one in content), reference_to(known))
+        return texts if self.span else references, texts if self.event else references
+
+
+def reference_to(known: Mapping[str, Value]) -> str:
+    """Name where the content of an operation can be looked up in Dify, from its attributes."""
+    for name, attribute in _KEYS:
+        if value := known.get(attribute.key):
+            return f"ref:{name}={value}"
+    return "ref:none"
+
+
+def _text_of(value: object) -> str:
+    """Serialise content; where that fails the operation goes on without it."""
+    try:
+        return as_text(value)
+    except Exception as error:  # noqa: BLE001 - collecting and opening up run code of Dify
+        failed("otel_dify.cleaning.content", error)
+        return f"unavailable ({type(error).__name__})"
+
+
+def as_text(value: object) -> str:
+    """Serialise content: text as it is, all else as JSON, secrets masked, cut at ``LIMIT``.
+
+    A function is called for the content: a source gives one where collecting costs something.
+    """
+    given = value() if callable(value) else value
+    if isinstance(given, str):
+        return mask_text(cut(given, LIMIT))
+    return cut(encodable(_json(mask(given, LIMIT))), LIMIT)
+
+
+def _json(value: object) -> str:
+    """Serialise as JSON; what is no JSON by itself is opened up or becomes text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    except TypeError:  # a key that JSON has not
+        return json.dumps(_with_text_keys(value), ensure_ascii=False, default=_plain)
+
+
+def _with_text_keys(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(inner) for key, inner in value.items()}
+    return [_with_text_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _plain(value: object) -> object:
+    """Open up the pydantic models that engine and model runtime pass around."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return mask(dump(mode="json"), LIMIT)
+    return mask_text(cut(str(value), LIMIT))

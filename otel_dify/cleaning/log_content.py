@@ -1,0 +1,30 @@
+"""Content in log records: what Dify and Celery log of what users and models wrote.
+
+Found by running Dify with marked inputs and looking for the mark. Error messages, which may quote
+what they complain about, are not content.
+"""
+
+from __future__ import annotations
+
+import logging
+
+# Texts of records whose arguments are content; they are kept without them.
+_TEXTS = frozenset(
+    {
+        "workflow_based_app_execution_task run with params: %s",
+        "Failed to embed query text '%s...(%s chars)'",
+        "Failed to find suggested questions payload array in text: %r",
+    }
+)
+# Logger to what it puts on its records besides: arguments and result of a task.
+_ATTRIBUTES = {"celery.app.trace": "data", "celery.worker.strategy": "data"}
+
+
+def holds_content(record: logging.LogRecord) -> bool:
+    """Tell whether the arguments of a record's text are content."""
+    return isinstance(record.msg, str) and record.msg in _TEXTS
+
+
+def is_content_of(record: logging.LogRecord, attribute: str) -> bool:
+    """Tell whether an attribute of a record is content."""
+    return _ATTRIBUTES.get(record.name) == attribute

@@ -1,1 +1,0 @@
-"""What happens to attributes and records between the recorders and the export."""

@@ -1,0 +1,83 @@
+"""What records: everything between an operation's end, or an input, and its sending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from otel_dify import settings as s
+from otel_dify.cleaning.content import ContentGate
+from otel_dify.records.foreign import ForeignSpans
+from otel_dify.records.recorder import Recorder
+from otel_dify.records.sampling import Identities
+from otel_dify.signals.events import EventWriter
+from otel_dify.signals.logs import LogWriter
+from otel_dify.signals.points import OwnStore, PointWriter, SdkStore
+from otel_dify.signals.spans import SpanWriter
+from otel_dify.version import __version__
+
+SCOPE = InstrumentationScope("otel_dify", __version__)
+LINES = InstrumentationScope("python.logging")
+"""The scope of Python's log records."""
+
+
+class Signals:
+    """What makes signals of records and inputs, whatever they are sent by.
+
+    Attributes:
+        recorder: takes operations that end.
+        lines: writes Python's log records.
+        gate: what content goes into which signal.
+        foreign: takes spans of foreign instrumentations.
+
+    Args:
+        resource: the resource of this process.
+        settings: the operator's settings.
+        store: where metric points go.
+        send_span: takes each span on.
+        send_log: takes each log record on.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        settings: s.Settings,
+        store: OwnStore | SdkStore,
+        send_span: Callable[[ReadableSpan], None],
+        send_log: Callable[[Any], None],
+    ) -> None:
+        self.gate = ContentGate(settings[s.CAPTURE_CONTENT])
+        self.sampler = _sampler(settings)
+        most, longest = settings.log_limits()
+        self.lines = LogWriter(send_log, resource, LINES, most, longest)
+        self.recorder = Recorder(
+            Identities(self.sampler, RandomIdGenerator(), resource),
+            self.gate,
+            settings[s.QUERY_SPAN_MS],
+            spans=SpanWriter(send_span, resource, SCOPE, SpanLimits()),
+            points=PointWriter(store, owner_labels=settings[s.METRIC_TENANT_LABELS]),
+            events=EventWriter(LogWriter(send_log, resource, SCOPE, most, longest)),
+        )
+        self.foreign = ForeignSpans(send_span, self.gate)
+
+
+def _sampler(settings: s.Settings) -> Sampler:
+    name = settings[s.SAMPLER]
+    root: Sampler = {
+        "always_on": ALWAYS_ON,
+        "always_off": ALWAYS_OFF,
+        "traceidratio": TraceIdRatioBased(settings[s.SAMPLER_ARG]),
+    }[name.removeprefix("parentbased_")]
+    return ParentBased(root) if name.startswith("parentbased_") else root

@@ -1,0 +1,55 @@
+"""Plans: what is the same for all operations of a kind, compiled once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from otel_dify import table as t
+from otel_dify.cleaning.values import Value
+
+_FIELD = re.compile(r"\{([^}]+)\}")
+
+
+class Pattern:
+    """A pattern of the table, with names of attributes in braces, ready to be filled.
+
+    Args:
+        pattern: the text.
+        missing: what stands for an attribute that has no value.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, pattern: str, missing: str = "") -> None:
+        texts = _FIELD.split(pattern)
+        # Texts and names take turns: a name's text is what stands for it where it is missing.
+        self._parts = tuple(
+            (missing, part) if number % 2 else (part, "")
+            for number, part in enumerate(texts)
+            if part
+        )
+
+    def fill(self, known: Mapping[str, Value]) -> str:
+        """Put values of attributes for their names."""
+        return "".join(str(known.get(name, text)) if name else text for text, name in self._parts)
+
+
+class Plan:
+    """A kind's plan.
+
+    Attributes:
+        kind: its row of the table.
+        span_name: the pattern of its span's name.
+        subject: the pattern that its sentences begin with.
+    """
+
+    __slots__ = ("kind", "span_name", "subject")
+
+    def __init__(self, kind: t.Kind) -> None:
+        self.kind = kind
+        self.span_name = Pattern(kind.span_name)
+        self.subject = Pattern(kind.subject or kind.name, missing="?")
+
+
+PLANS = {kind: Plan(kind) for kind in t.KINDS}

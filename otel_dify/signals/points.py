@@ -1,0 +1,230 @@
+"""Metric points: the writer that counts every record, whatever the sampling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import export
+from opentelemetry.sdk.metrics.export import AggregationTemporality, Metric
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+
+from otel_dify import table as t
+from otel_dify.process import process
+from otel_dify.signals.series import Counter, Exemplars, Histogram, Labels, Series
+from otel_dify.table.instrument import Amount, Instrument, Recording, When
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import SpanContext
+
+    from otel_dify.cleaning.values import Value
+    from otel_dify.records.record import Record
+
+SERIES_LIMIT = 2_000
+"""Series of one metric and one type in a process (cardinality limit of the metrics SDK
+specification): what would be another one is counted under ``otel.metric.overflow``, so that sums
+stay right, and no type of operation takes another's place."""
+
+_OVERFLOW = {"otel.metric.overflow": True}
+_OWNERS = frozenset({t.TENANT_ID, t.APP_ID, t.WORKFLOW_ID})
+
+
+class Store(Protocol):
+    """Makes series and knows them until they are collected."""
+
+    def series(self, instrument: Instrument, labels: Labels) -> Series:
+        """Make a series."""
+
+    def keep(self, instrument: Instrument, series: Series) -> None:
+        """Have a series collected from now on."""
+
+
+class OwnStore:
+    """Keeps series of ours, cumulative since they began.
+
+    Args:
+        exemplars: which points are kept as examples.
+    """
+
+    def __init__(self, exemplars: Exemplars) -> None:
+        self._exemplars = exemplars
+        self._kept: dict[Instrument, list[Counter | Histogram]] = {}
+
+    def series(self, instrument: Instrument, labels: Labels) -> Series:
+        """Make a series."""
+        now = time.time_ns()
+        made: Counter | Histogram
+        if instrument.kind == "counter":
+            made = Counter(labels, now, self._exemplars, fractional=instrument.fractional)
+        else:
+            made = Histogram(labels, now, self._exemplars, instrument.buckets)
+        return made
+
+    def keep(self, instrument: Instrument, series: Series) -> None:
+        """Have a series collected from now on."""
+        if isinstance(series, Counter | Histogram):
+            self._kept.setdefault(instrument, []).append(series)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return every metric with what its series have come to."""
+        now = time.time_ns()
+        cumulative = AggregationTemporality.CUMULATIVE
+        for instrument, series in list(self._kept.items()):
+            # Made of copies: series are added meanwhile.
+            data: export.Sum | export.Histogram
+            if instrument.kind == "counter":
+                counted = [one.point(now) for one in list(series) if isinstance(one, Counter)]
+                data = export.Sum(counted, cumulative, is_monotonic=True)
+            else:
+                measured = [one.point(now) for one in list(series) if isinstance(one, Histogram)]
+                data = export.Histogram(measured, cumulative)
+            yield Metric(instrument.name, instrument.doc, instrument.unit, data)
+
+
+class SdkStore:
+    """Records on the SDK's instruments, for readers that get their metrics from the SDK alone.
+
+    Args:
+        meter: where the instruments are made.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._record: dict[str, Callable[..., None]] = {}
+        for instrument in t.INSTRUMENTS:
+            described = (instrument.name, instrument.unit, instrument.doc)
+            if instrument.kind == "counter":
+                self._record[instrument.name] = meter.create_counter(*described).add
+            elif instrument.kind == "histogram":
+                self._record[instrument.name] = meter.create_histogram(*described).record
+
+    def series(self, instrument: Instrument, labels: Labels) -> Series:
+        """Make a series."""
+        return _SdkSeries(self._record[instrument.name], labels)
+
+    def keep(self, instrument: Instrument, series: Series) -> None:
+        """The SDK keeps its own."""
+
+
+class _SdkSeries:
+    """A series of an instrument of the SDK."""
+
+    def __init__(self, record: Callable[..., None], labels: Labels) -> None:
+        self._record = record
+        self._labels = labels
+
+    def record(self, amount: float, span: SpanContext, at_ns: int) -> None:
+        """Add a point."""
+        del at_ns
+        context = trace.set_span_in_context(trace.NonRecordingSpan(span))
+        self._record(amount, self._labels, context)
+
+
+def views() -> list[View]:
+    """Make the views that give every histogram of the table its buckets, in the SDK's store."""
+    return [
+        View(
+            instrument_name=instrument.name,
+            aggregation=ExplicitBucketHistogramAggregation(instrument.buckets),
+        )
+        for instrument in t.INSTRUMENTS
+        if instrument.kind == "histogram"
+    ]
+
+
+class _Points:
+    """The points that a kind's recording makes, each in its series."""
+
+    def __init__(self, recording: Recording, store: Store, *, owner_labels: bool) -> None:
+        labels = [
+            (label, attribute.key)
+            for label, attribute in recording.labels
+            if owner_labels or attribute not in _OWNERS
+        ]
+        self._names = tuple(label for label, _ in labels)
+        self._keys = tuple(key for _, key in labels)
+        self._constants = dict(recording.constants)
+        self._instrument = recording.instrument
+        self._store = store
+        self._series: dict[tuple[object, ...], Series] = {}
+        self._overflow: dict[tuple[object, ...], Series] = {}
+        self.when = recording.when
+        self.amount = recording.amount
+
+    def series(self, known: Mapping[str, Value]) -> Series:
+        """Find the series of an operation's attributes."""
+        values = tuple(map(known.get, self._keys))
+        return self._series.get(values) or self._make(values)
+
+    def _make(self, values: tuple[Value | None, ...]) -> Series:
+        """Make a series; whoever makes the same one meanwhile, a signal handler too, has this."""
+        with process.counting:
+            overflows = values not in self._series and len(self._series) >= SERIES_LIMIT
+            labels: Labels = self._constants | {
+                name: value
+                for name, value in zip(self._names, values, strict=True)
+                if isinstance(value, str | bool | int | float)
+            }
+            made = self._store.series(
+                self._instrument, {**self._constants, **_OVERFLOW} if overflows else labels
+            )
+            kept = (self._overflow if overflows else self._series).setdefault(
+                () if overflows else values, made
+            )
+            if kept is made:
+                self._store.keep(self._instrument, made)
+            return kept
+
+
+class PointWriter:
+    """Writes records as metric points.
+
+    Args:
+        store: makes the series.
+        owner_labels: whether tenant, app and workflow are labels.
+    """
+
+    def __init__(self, store: Store, *, owner_labels: bool) -> None:
+        # Kinds that record the same share the series of it.
+        made: dict[Recording, _Points] = {}
+        for kind in t.KINDS:
+            for recording in kind.recordings:
+                if recording not in made:
+                    made[recording] = _Points(recording, store, owner_labels=owner_labels)
+        self._plans = {
+            kind: tuple(made[recording] for recording in kind.recordings) for kind in t.KINDS
+        }
+
+    def write(self, record: Record) -> None:
+        """Add the points that the row of the record's kind lists."""
+        known = record.attributes
+        for points in self._plans[record.plan.kind]:
+            if points.when is not When.ENDED and not _fits(points.when, record):
+                continue
+            amount = _amount(points.amount, record)
+            if amount is not None:
+                points.series(known).record(amount, record.span, record.end_ns)
+
+    def duration_of(self, kind: t.Kind, known: Mapping[str, Value]) -> Series:
+        """Find the series of the one point of a kind that folds, for who has no record."""
+        (points,) = self._plans[kind]
+        return points.series(known)
+
+
+def _amount(amount: Amount | t.Attribute, record: Record) -> float | None:
+    if amount is Amount.ONE:
+        return 1
+    if amount is Amount.DURATION:
+        return record.seconds
+    value = record.attributes.get(amount.key)
+    return value if isinstance(value, int | float) else None
+
+
+def _fits(when: When, record: Record) -> bool:
+    if when is When.FAILED:
+        return record.failed
+    status = record.plan.kind.status
+    paused = status is not None and record.attributes.get(status.key) == "paused"
+    return paused if when is When.PAUSED else not paused

@@ -1,0 +1,1 @@
+"""Sources that watch the graphon engine, its nodes and its model runtimes."""

@@ -1,0 +1,1 @@
+"""Sources that watch the libraries that Dify runs on."""

@@ -1,0 +1,268 @@
+"""Requests to Dify, through OpenTelemetry's Flask instrumentation.
+
+The instrumentation ends its span when Flask tears the request down, which for a stream is before
+its first byte. Here the operation ends with the last byte of the body, and whatever the body's
+generator does (Dify sends the Celery task of a streamed run from it) lies within the request.
+
+``X-Request-ID`` is taken from the caller or made, and returned with ``X-Response-Time``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.trace import SpanKind
+from wrapt import wrap_function_wrapper
+
+from otel_dify import table as t
+from otel_dify.guard import guarded, never_raises
+from otel_dify.operations.errors import category_of
+from otel_dify.operations.operation import Operation
+from otel_dify.sources.libraries.bridge import BridgedSpan, instrument
+
+_call: ContextVar[_Call | None] = ContextVar("otel_dify.flask_call", default=None)
+
+
+def attach(flask: ModuleType) -> None:
+    """Attach to the Flask apps made from now on."""
+    wrap_function_wrapper(flask, "Flask.__call__", _on_call)
+    flask.got_request_exception.connect(_on_exception, weak=False)
+    # INTERNAL where something is current already: another middleware's span, or a context that
+    # somebody left behind on this thread.
+    kinds = {SpanKind.SERVER: t.REQUEST, SpanKind.INTERNAL: t.REQUEST}
+    # Another distro may have imported the instrumentation, which reads the variable then, before
+    # start-up had set it.
+    excluded = os.environ.get("OTEL_PYTHON_FLASK_EXCLUDED_URLS")
+    instrument(FlaskInstrumentor(), kinds, started=_started, excluded_urls=excluded)
+
+
+_REFUSAL, _FAILURE = 400, 500
+"""Status of a response from which on Dify has refused something, or failed."""
+
+# What is taken over from a caller goes into headers and logs.
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
+
+
+class _Call:
+    """One call of the app.
+
+    Attributes:
+        operation: the request's operation.
+        exception: what Dify answers with a refusal or a failure.
+        error_id: name of the failure, if it becomes one.
+        torn_down: whether the instrumentation has ended its span.
+        explains: whether the response is Dify's JSON for what went wrong.
+    """
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        given_id = environ.get("HTTP_X_REQUEST_ID", "")
+        size = environ.get("CONTENT_LENGTH") or ""
+        self.operation: Operation | None = None
+        self.exception: BaseException | None = None
+        self.error_id = uuid.uuid4().hex
+        self.torn_down = False
+        self.explains = False
+        self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
+        self.size = int(size) if size.isascii() and size.isdigit() else None
+
+    def later(self, _: int | None) -> None:
+        """Leave the operation open when the instrumentation ends its span: the body ends it."""
+        self.torn_down = True
+
+
+def _started(span: BridgedSpan) -> None:
+    """Keep the operation of a request open beyond its span, until the body is sent."""
+    call = _call.get()
+    if call is not None and call.operation is None:
+        call.operation = span.operation
+        call.operation.set(t.REQUEST_ID, call.request_id)
+        call.operation.set(t.HTTP_REQUEST_SIZE, call.size)
+        span.at_end = call.later
+
+
+@never_raises("otel_dify.sources.libraries.flask exception")
+def _on_exception(_sender: Any, exception: BaseException, **_: Any) -> None:
+    """Take the exception that a request ends with: no handler lets it pass to the server.
+
+    Only the status of the response tells whether Dify has failed or has refused something: it
+    answers a ``ValueError`` with 400. What it logs of a failure comes after this.
+    """
+    call = _call.get()
+    if call is None or call.operation is None:
+        return
+    call.exception = exception
+    status = _status_of(exception)
+    if not isinstance(exception, ValueError) and (status is None or status >= _FAILURE):
+        call.operation.set(t.ERROR_ID, call.error_id)
+
+
+def _status_of(exception: BaseException) -> int | None:
+    """Return the status of an HTTP exception; others may have a ``code`` that is text."""
+    code = getattr(exception, "code", None)
+    return code if isinstance(code, int) else None
+
+
+def _cause_of(exception: BaseException) -> BaseException:
+    """Return what Dify's controllers raise ``InternalServerError`` in place of."""
+    if _status_of(exception) is None:
+        return exception
+    return exception.__cause__ or exception.__context__ or exception
+
+
+def _category_of(exception: BaseException) -> str:
+    """Tell what kind of refusal one is; a general one (400 for what a model said) by its cause."""
+    own = category_of(type(exception).__name__)
+    return own if own != "internal" else category_of(type(_cause_of(exception)).__name__)
+
+
+def _on_call(
+    wrapped: Callable[..., Iterable[bytes]], _app: Any, args: Any, kwargs: Any
+) -> Iterable[bytes]:
+    environ, start_response = args
+    call = _Call(environ)
+    token = _call.set(call)
+    try:
+        body = wrapped(environ, _naming(start_response, call), **kwargs)
+    except BaseException as error:
+        if call.operation is not None:
+            with guarded("otel_dify.sources.libraries.flask failed"):
+                call.operation.fail(error)
+                call.operation.end()
+        raise
+    finally:
+        _call.reset(token)
+    if call.operation is None:
+        return body
+    if call.torn_down:
+        # A streamed body tears the request down a second time, and the instrumentation would
+        # detach its context a second time ("Failed to detach context").
+        for key in [key for key in environ if key.startswith("opentelemetry-flask.")]:
+            del environ[key]
+    file_wrapper = environ.get("wsgi.file_wrapper")
+    if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
+        # The server sends such a file by itself, if the body is still what it made (PEP 3333).
+        return _ending_when_closed(body, call.operation)
+    return Body(body, call.operation, explains=call.explains)
+
+
+def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., Any]:
+    """Add the request's id and the seconds it took to the headers of its response."""
+
+    def respond(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        with guarded("otel_dify.sources.libraries.flask headers"):
+            operation = call.operation
+            if operation is not None:
+                seconds = (time.time_ns() - operation.start_ns) / 1e9
+                own = {"X-Request-ID": call.request_id, "X-Response-Time": f"{seconds:.3f}s"}
+                if int(status[:3]) >= _FAILURE:
+                    own["X-Error-ID"] = call.error_id
+                    operation.set(t.ERROR_ID, call.error_id)
+                    if call.exception is not None:
+                        operation.fail(_cause_of(call.exception))
+                else:
+                    operation.forget(t.ERROR_ID)
+                    if call.exception is not None:
+                        operation.set(t.ERROR_CATEGORY, _category_of(call.exception))
+                there = {name.lower(): value for name, value in headers}
+                length = there.get("content-length", "")
+                if length.isascii() and length.isdigit():
+                    operation.set(t.HTTP_BODY_SIZE, int(length))
+                json_sent = there.get("content-type", "").startswith("application/json")
+                call.explains = int(status[:3]) >= _REFUSAL and json_sent
+                headers = [
+                    *headers,
+                    *((name, value) for name, value in own.items() if name.lower() not in there),
+                ]
+        return start_response(status, headers, *rest)
+
+    return respond
+
+
+@never_raises("otel_dify.sources.libraries.flask code")
+def _take_code(operation: Operation, chunk: bytes) -> None:
+    """Take Dify's code for what went wrong, such as ``rate_limit_error``."""
+    said = json.loads(chunk)
+    code = said.get("code") if isinstance(said, dict) else None
+    if isinstance(code, str):
+        operation.set(t.ERROR_CODE, code)
+
+
+def _ending_when_closed(file: Any, operation: Operation) -> Iterable[bytes]:
+    """Have a file end its request's operation when the server closes it."""
+    close = getattr(file, "close", None)
+
+    def close_and_end() -> None:
+        try:
+            if close is not None:
+                close()
+        finally:
+            with guarded("otel_dify.sources.libraries.flask end"):
+                operation.end()
+
+    file.close = close_and_end
+    sent: Iterable[bytes] = file
+    return sent
+
+
+class Body:
+    """The body of a response, which ends its request's operation when it has been sent.
+
+    Args:
+        body: what the app returned.
+        operation: the request's operation.
+        explains: whether it is Dify's JSON for what went wrong, whose code is taken.
+    """
+
+    def __init__(
+        self, body: Iterable[bytes], operation: Operation, *, explains: bool = False
+    ) -> None:
+        self._explains = explains
+        self._body = body
+        self._operation = operation
+        self._size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        chunks = iter(self._body)
+        operation = self._operation
+        while True:
+            with operation.active():
+                try:
+                    chunk = next(chunks)
+                except StopIteration:
+                    self._end()
+                    return
+                except BaseException as error:
+                    with guarded("otel_dify.sources.libraries.flask failed"):
+                        operation.fail(error)
+                    raise
+            if self._explains:
+                self._explains = False
+                _take_code(operation, chunk)
+            if not self._size:
+                operation.set(t.HTTP_FIRST_BYTE, (time.time_ns() - operation.start_ns) / 1e9)
+            self._size += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        """Close the body and end the operation, as the server does when all is sent or lost."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                with self._operation.active():
+                    close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        with guarded("otel_dify.sources.libraries.flask end"):
+            self._operation.set(t.HTTP_BODY_SIZE, self._size)
+            self._operation.end()

@@ -1,0 +1,102 @@
+"""HTTP: requests to Dify and calls from it."""
+
+from __future__ import annotations
+
+from opentelemetry.trace import SpanKind
+
+from otel_dify.table.attribute import define
+from otel_dify.table.common import ERROR_CODE, FAILURE, SERVER_ADDRESS, SERVER_PORT
+from otel_dify.table.instrument import Amount, Instrument, Recording
+from otel_dify.table.kind import Kind
+from otel_dify.table.queries import FOLDED
+
+# HTTP, in and out.
+HTTP_METHOD = define("http.request.method", "string", "Method")
+HTTP_ROUTE = define("http.route", "string", "Route template")
+HTTP_STATUS = define("http.response.status_code", "int", "Status of the response")
+HTTP_FIRST_BYTE = define(
+    "dify.http.time_to_first_byte", "double", "Seconds to the first byte of the body"
+)
+HTTP_BODY_SIZE = define("http.response.body.size", "int", "Bytes of the body sent")
+HTTP_REQUEST_SIZE = define(
+    "http.request.body.size", "int", "Bytes of the body received, as the caller says"
+)
+URL_PATH = define("url.path", "string", "Path", text=2_048)
+URL_FULL = define("url.full", "string", "Address called, without its query", text=2_048)
+CLIENT_ADDRESS = define("client.address", "string", "Address of the caller")
+USER_AGENT = define("user_agent.original", "string", "User agent of the caller", text=1_024)
+# OpenTelemetry's HTTP conventions, with 1, 2 and what streams need.
+_HTTP_BUCKETS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2, 2.5, 5, 7.5, 10),
+    *(30, 60, 120, 300),
+)
+SERVER_DURATION = Instrument(
+    "http.server.request.duration",
+    "histogram",
+    "s",
+    "Duration of requests to Dify, streams to their end",
+    _HTTP_BUCKETS,
+)
+CLIENT_DURATION = Instrument(
+    "http.client.request.duration", "histogram", "s", "Duration of HTTP calls", _HTTP_BUCKETS
+)
+_HTTP = (HTTP_METHOD, HTTP_STATUS, SERVER_ADDRESS, SERVER_PORT)
+REQUEST = Kind(
+    name="request",
+    doc="An HTTP request to Dify, until the last byte of its response.",
+    span_name="{http.request.method} {http.route}",
+    span_kind=SpanKind.SERVER,
+    below=("http call",),
+    attributes=(
+        *_HTTP,
+        HTTP_ROUTE,
+        URL_PATH,
+        HTTP_FIRST_BYTE,
+        HTTP_BODY_SIZE,
+        HTTP_REQUEST_SIZE,
+        CLIENT_ADDRESS,
+        USER_AGENT,
+        ERROR_CODE,
+        *FOLDED,
+    ),
+    recordings=(
+        Recording(
+            SERVER_DURATION,
+            Amount.DURATION,
+            (
+                (HTTP_METHOD.key, HTTP_METHOD),
+                (HTTP_ROUTE.key, HTTP_ROUTE),
+                (HTTP_STATUS.key, HTTP_STATUS),
+                FAILURE,
+            ),
+        ),
+    ),
+    event="dify.http.request",
+    subject="{http.request.method} {url.path} answered {http.response.status_code}",
+    hoists=True,
+)
+HTTP_CALL = Kind(
+    name="http call",
+    doc="An HTTP request from Dify: to the plugin daemon, the sandbox, a node's target.",
+    span_name="{http.request.method}",
+    span_kind=SpanKind.CLIENT,
+    below=(
+        *("request", "task", "node", "draft node", "model call", "tool call", "message", "agent"),
+        *("retrieval", "search", "moderation", "generation", "dataset created", "indexing"),
+        *("trigger", "custom"),
+    ),
+    attributes=(*_HTTP, URL_FULL),
+    recordings=(
+        Recording(
+            CLIENT_DURATION,
+            Amount.DURATION,
+            (
+                (HTTP_METHOD.key, HTTP_METHOD),
+                (SERVER_ADDRESS.key, SERVER_ADDRESS),
+                (SERVER_PORT.key, SERVER_PORT),
+                (HTTP_STATUS.key, HTTP_STATUS),
+                FAILURE,
+            ),
+        ),
+    ),
+)

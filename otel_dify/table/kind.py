@@ -1,0 +1,75 @@
+"""A kind of operation: one row of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opentelemetry.trace import SpanKind
+
+from otel_dify.table.attribute import Attribute
+from otel_dify.table.instrument import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of operation.
+
+    Attributes:
+        name: how tables and docs call it.
+        doc: what one operation of it is.
+        span_name: name of its span; ``{key}`` stands for the value of an attribute and is left
+            out where it has none.
+        span_kind: kind of its span.
+        below: the kinds it nests under.
+        attributes: what it carries besides what it inherits.
+        status: the attribute that holds its outcome, if it has one.
+        recordings: the metric points it makes when it ends.
+        event: name of the log event it emits when it ends; empty: none.
+        start_event: name of the log event it emits when it starts; empty: none.
+        subject: the operation in a sentence, as the event's body begins.
+        hoists: whether what operations below it learn (run id, app) is written on it too.
+        folds: whether a fast and successful one gets no span.
+        folded: what the operation above such a one gets instead: their number, their seconds and
+            those of the slowest.
+    """
+
+    name: str
+    doc: str
+    span_name: str
+    span_kind: SpanKind
+    below: tuple[str, ...]
+    attributes: tuple[Attribute, ...]
+    recordings: tuple[Recording, ...] = ()
+    status: Attribute | None = None
+    event: str = ""
+    start_event: str = ""
+    subject: str = ""
+    hoists: bool = False
+    folds: bool = False
+    folded: tuple[Attribute, ...] = ()
+
+    # A kind is a key of plans; one is made once and never copied.
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def happening(
+    name: str,
+    doc: str,
+    event: str,
+    *recordings: Recording,
+    below: tuple[str, ...] = ("request",),
+    attributes: tuple[Attribute, ...] = (),
+) -> Kind:
+    """Make the row of something that happens at once."""
+    return Kind(
+        name=name,
+        doc=doc,
+        span_name=name,
+        span_kind=SpanKind.INTERNAL,
+        below=below,
+        attributes=attributes,
+        recordings=recordings,
+        event=event,
+        subject=name,
+    )

@@ -1,0 +1,89 @@
+"""What becomes of apps, data sets, conversations, answers and annotations."""
+
+from __future__ import annotations
+
+from otel_dify.table.attribute import define
+from otel_dify.table.common import APP_MODE, OWNER, TENANT_ID
+from otel_dify.table.instrument import Amount, Instrument, Recording
+from otel_dify.table.kind import happening
+from otel_dify.table.queries import FOLDED
+from otel_dify.table.retrieval import DATASET_ID, TOP_SCORE
+
+# Lifecycle, indexing, files, triggers.
+FEEDBACK_RATING = define(
+    "dify.feedback.rating", "string", "`like`, `dislike`, `null` if taken back"
+)
+FEEDBACK_CONTENT = define("dify.feedback.content", "string", "What was said to it", content=True)
+ANNOTATION_ID = define("dify.annotation.id", "string", "Annotation that answered")
+FEEDBACKS = Instrument("dify.feedback.total", "counter", "{feedback}", "Feedback on answers")
+ANNOTATION_HITS = Instrument(
+    "dify.annotation.hits.total", "counter", "{hit}", "Answers given by annotations"
+)
+CONVERSATIONS = Instrument(
+    "dify.conversations.total", "counter", "{conversation}", "Conversations begun"
+)
+APPS_CREATED = Instrument("dify.app.created.total", "counter", "{app}", "Apps created")
+APPS_UPDATED = Instrument("dify.app.updated.total", "counter", "{app}", "Apps changed")
+APPS_DELETED = Instrument("dify.app.deleted.total", "counter", "{app}", "Apps deleted")
+DATASETS_CREATED = Instrument(
+    "dify.dataset.created.total", "counter", "{dataset}", "Data sets created"
+)
+DATASETS_DELETED = Instrument(
+    "dify.dataset.deleted.total", "counter", "{dataset}", "Data sets deleted"
+)
+_APP_MODE = (*OWNER, ("mode", APP_MODE))
+TENANT = (("tenant_id", TENANT_ID),)
+APP_CREATED = happening(
+    "app created",
+    "An app is made.",
+    "dify.app.created",
+    Recording(APPS_CREATED, Amount.ONE, _APP_MODE),
+)
+APP_UPDATED = happening(
+    "app updated",
+    "An app is changed.",
+    "dify.app.updated",
+    Recording(APPS_UPDATED, Amount.ONE, OWNER),
+)
+APP_DELETED = happening(
+    "app deleted",
+    "An app is deleted.",
+    "dify.app.deleted",
+    Recording(APPS_DELETED, Amount.ONE, OWNER),
+)
+DATASET_CREATED = happening(
+    "dataset created",
+    "A data set is made.",
+    "dify.dataset.created",
+    Recording(DATASETS_CREATED, Amount.ONE, TENANT),
+    attributes=(DATASET_ID, *FOLDED),
+)
+DATASET_DELETED = happening(
+    "dataset deleted",
+    "A data set is deleted.",
+    "dify.dataset.deleted",
+    Recording(DATASETS_DELETED, Amount.ONE, TENANT),
+    attributes=(DATASET_ID,),
+)
+CONVERSATION_CREATED = happening(
+    "conversation created",
+    "A conversation begins: of a chat, agent, completion or chatflow app, or in the editor.",
+    "dify.conversation.created",
+    Recording(CONVERSATIONS, Amount.ONE, _APP_MODE),
+    below=("request", "task"),
+)
+FEEDBACK = happening(
+    "feedback",
+    "Somebody judges an answer.",
+    "dify.feedback.created",
+    Recording(FEEDBACKS, Amount.ONE, (*OWNER, ("rating", FEEDBACK_RATING))),
+    attributes=(FEEDBACK_RATING, FEEDBACK_CONTENT, *FOLDED),
+)
+ANNOTATION_HIT = happening(
+    "annotation hit",
+    "An annotation answers in place of a model.",
+    "dify.annotation.hit",
+    Recording(ANNOTATION_HITS, Amount.ONE, OWNER),
+    below=("message",),
+    attributes=(ANNOTATION_ID, TOP_SCORE, *FOLDED),
+)
