@@ -58,26 +58,8 @@ class Pipeline:
             self._slot = resource_module.Slot(settings[s.STATE_PATH], role)
             self._resource = resource_module.build(settings, self._slot, role, settings.environ)
             quiet_stock_exporters()
-            traces = [
-                Batches(
-                    exporter,
-                    "traces",
-                    settings[s.SPAN_DELAY],
-                    settings[s.SPAN_QUEUE],
-                    export_batch_size(settings[s.SPAN_QUEUE]),
-                )
-                for exporter in exporters(settings, "traces")
-            ]
-            logs = [
-                Batches(
-                    exporter,
-                    "logs",
-                    settings[s.LOG_DELAY],
-                    settings[s.LOG_QUEUE],
-                    export_batch_size(settings[s.LOG_QUEUE]),
-                )
-                for exporter in exporters(settings, "logs")
-            ]
+            traces = _batches(settings, "traces", s.SPAN_DELAY, s.SPAN_QUEUE)
+            logs = _batches(settings, "logs", s.LOG_DELAY, s.LOG_QUEUE)
             self._meters: list[Meter] = []
             self._provide_gauges()
             store, metrics = self._metrics(settings)
@@ -188,6 +170,17 @@ class _OfSdk:
         """Collect and send the last of it, and stop."""
         with suppress_instrumentation():
             self._meters.shutdown()
+
+
+def _batches(
+    settings: s.Settings, signal: str, delay: s.Setting[int], queue: s.Setting[int]
+) -> list[Batches]:
+    """Make the queues of a signal, one for each of its exporters."""
+    most = settings[queue]
+    return [
+        Batches(exporter, signal, settings[delay], most, export_batch_size(most))
+        for exporter in exporters(settings, signal)
+    ]
 
 
 def _to_all(batches: Sequence[Batches]) -> Callable[[Any], None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal
 
 from otel_dify import table as t
 from otel_dify.cleaning.redaction import cut, mask, mask_text
@@ -25,12 +24,6 @@ _KEYS = (
 LIMIT = 32_768
 """Characters kept of one value: beyond it a prompt is no longer read but stored."""
 
-type Signal = Literal["span", "event"]
-
-_KEPT: dict[Signal, frozenset[str]] = {
-    "span": frozenset({"span_only", "span_and_event"}),
-    "event": frozenset({"event_only", "span_and_event"}),
-}
 _OF_THE_TABLE = frozenset(attribute.key for attribute in t.ATTRIBUTES if attribute.content)
 # What other instrumentations call content: OpenTelemetry's GenAI conventions, old and new,
 # OpenInference, OpenLLMetry; and values bound to a statement.
@@ -82,8 +75,8 @@ class ContentGate:
     """
 
     def __init__(self, mode: str) -> None:
-        self.span = mode in _KEPT["span"]
-        self.event = mode in _KEPT["event"]
+        self.span = mode in {"span_only", "span_and_event"}
+        self.event = mode in {"event_only", "span_and_event"}
 
     def values(
         self, content: Mapping[t.Attribute, object], known: Mapping[str, Value]

@@ -124,7 +124,7 @@ class Operation:
         if attribute.content:
             self.content[attribute] = value
             return
-        plain = clean_value(value, attribute.text) if attribute.text else as_value(value)
+        plain = _plain(attribute, value)
         self.attributes[attribute.key] = plain
         if attribute.inherit:
             self.inherited[attribute.key] = plain
@@ -167,10 +167,7 @@ class Operation:
     def happened(self, name: str, values: Mapping[t.Attribute, object]) -> None:
         """Note a happening on the way, such as a retry; it becomes a span event."""
         attributes = {
-            attribute.key: clean_value(value, attribute.text or 0)
-            if attribute.text
-            else as_value(value)
-            for attribute, value in values.items()
+            attribute.key: _plain(attribute, value) for attribute, value in values.items()
         }
         self.events.append((name, time.time_ns(), attributes))
 
@@ -263,3 +260,8 @@ class Operation:
             yield
         finally:
             context_api.detach(token)
+
+
+def _plain(attribute: t.Attribute, value: object) -> Value:
+    """Return a value as OpenTelemetry accepts it, clean where it is free text."""
+    return clean_value(value, attribute.text) if attribute.text else as_value(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from otel_dify import table as t
 from otel_dify.guard import failed
 from otel_dify.records.record import Record, record_of
 
@@ -83,7 +84,7 @@ class Recorder:
             if has_span:
                 operation.span_context = self._identities.new(operation)
             elif operation.parent is not None and operation.kind.folded:
-                system = str(operation.attributes.get(operation.kind.attributes[0].key, ""))
+                system = str(operation.attributes.get(t.DB_SYSTEM.key, ""))
                 operation.parent.folding().add(system, elapsed_ns, "")
         else:
             above = self._identities.above(operation)

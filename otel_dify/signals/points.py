@@ -28,7 +28,7 @@ SERIES_LIMIT = 2_000
 specification): what would be another one is counted under ``otel.metric.overflow``, so that sums
 stay right, and no type of operation takes another's place."""
 
-_OVERFLOW = {"otel.metric.overflow": True}
+_OVERFLOW: Labels = {"otel.metric.overflow": True}
 _OWNERS = frozenset({t.TENANT_ID, t.APP_ID, t.WORKFLOW_ID})
 
 
@@ -160,22 +160,25 @@ class _Points:
 
     def _make(self, values: tuple[Value | None, ...]) -> Series:
         """Make a series; whoever makes the same one meanwhile, a signal handler too, has this."""
+        key: tuple[object, ...] = values
+        found, own = self._series, _OVERFLOW
         with process.counting:
-            overflows = values not in self._series and len(self._series) >= SERIES_LIMIT
-            labels: Labels = self._constants | {
-                name: value
-                for name, value in zip(self._names, values, strict=True)
-                if isinstance(value, str | bool | int | float)
-            }
-            made = self._store.series(
-                self._instrument, {**self._constants, **_OVERFLOW} if overflows else labels
-            )
-            kept = (self._overflow if overflows else self._series).setdefault(
-                () if overflows else values, made
-            )
+            if values not in self._series and len(self._series) >= SERIES_LIMIT:
+                found, key = self._overflow, ()
+            else:
+                own = self._labels(values)
+            made = self._store.series(self._instrument, {**self._constants, **own})
+            kept = found.setdefault(key, made)
             if kept is made:
                 self._store.keep(self._instrument, made)
             return kept
+
+    def _labels(self, values: tuple[Value | None, ...]) -> Labels:
+        return {
+            name: value
+            for name, value in zip(self._names, values, strict=True)
+            if isinstance(value, str | bool | int | float)
+        }
 
 
 class PointWriter:

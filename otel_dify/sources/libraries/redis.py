@@ -37,7 +37,7 @@ _PIPELINES = {
     "redis.asyncio.cluster": "ClusterPipeline.execute",
 }
 _KEPT = "_otel_dify_commands"
-"""Where a pool keeps what the commands of its connections have in common."""
+"""Where a pool, or a cluster's client, keeps what its commands have in common."""
 _COMMANDS_SHOWN = 20
 
 type Commands = Sequence[Sequence[Any]]
@@ -131,31 +131,33 @@ def _operation_of(command: object) -> str:
 def _ended(
     client: Any, commands: Commands, elapsed_ns: int, error: BaseException | None = None
 ) -> None:
-    pool = getattr(client, "connection_pool", None)
-    known = getattr(pool, _KEPT, None) or _learn(pool)
+    # A cluster's clients have no pool of their own.
+    owner = getattr(client, "connection_pool", None) or client
+    known = getattr(owner, _KEPT, None) or _learn(owner)
     if known is not None:
         # A pipeline has the name of the first of its commands.
         first = commands[0][0] if commands and commands[0] else "PIPELINE"
         known.ended(first, commands, elapsed_ns, error)
 
 
-def _learn(pool: Any) -> Folding | None:
-    """Learn once what all commands through a pool have in common; a cluster's clients have none."""
+def _learn(owner: Any) -> Folding | None:
+    """Learn once what all commands through a pool, or of a cluster's client, have in common."""
     with guarded("otel_dify.sources.libraries.redis pool"):
-        known = getattr(pool, "connection_kwargs", {})
+        known = getattr(owner, "connection_kwargs", None)
+        database = None if known is None else known.get("db") or 0
+        known = known or {}
         made = Folding(
             t.QUERY,
             {
                 t.DB_SYSTEM: "redis",
-                t.DB_NAMESPACE: None if pool is None else known.get("db") or 0,
+                t.DB_NAMESPACE: database,
                 t.SERVER_ADDRESS: known.get("path") or known.get("host"),
                 t.SERVER_PORT: None if "path" in known else known.get("port"),
             },
             _operation_of,
             _text_of,
         )
-        if pool is not None:
-            setattr(pool, _KEPT, made)
+        setattr(owner, _KEPT, made)
         return made
     return None
 
