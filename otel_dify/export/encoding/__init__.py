@@ -1,0 +1,1 @@
+"""Encoding: what has ended, as the bytes of OTLP, made once."""
