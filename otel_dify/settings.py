@@ -74,6 +74,21 @@ def _string(text: str) -> str:
     return text
 
 
+def _timeout(text: str) -> float:
+    """Read seconds; what is meant as milliseconds is more of them than anybody waits."""
+    allowed = "expected seconds, above 0 and at most 600"
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(allowed) from None
+    if not 0 < value <= _LONGEST_TIMEOUT:
+        raise ValueError(allowed)
+    return value
+
+
+_LONGEST_TIMEOUT = 600
+
+
 def _fraction(text: str) -> float:
     allowed = "expected a number from 0 to 1"
     try:
@@ -87,6 +102,7 @@ def _fraction(text: str) -> float:
 
 SIGNALS = ("traces", "metrics", "logs")
 PROTOCOLS = ("http/protobuf", "grpc")
+COMPRESSIONS = ("none", "gzip", "deflate", "zstd")
 CAPTURE_MODES = ("no_content", "span_only", "event_only", "span_and_event")
 SAMPLERS = (
     "always_on",
@@ -144,7 +160,8 @@ PROTOCOL = Setting(
     default="http/protobuf",
     parse=_one_of(*PROTOCOLS),
     doc="How OTLP is sent: `http/protobuf` or `grpc`. A signal's own "
-    "`OTEL_EXPORTER_OTLP_{TRACES,METRICS,LOGS}_PROTOCOL` goes first.",
+    "`OTEL_EXPORTER_OTLP_{TRACES,METRICS,LOGS}_PROTOCOL` goes first; so it is with all "
+    "`OTEL_EXPORTER_OTLP_*` that follow.",
     shown_default="http/protobuf",
     standard=True,
 )
@@ -152,8 +169,69 @@ ENDPOINT = Setting(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     default="",
     parse=_string,
-    doc="Where the Collector listens, such as `http://otel-collector:4318`.",
+    doc="Where the Collector listens, such as `http://otel-collector:4318`; `/v1/traces` and so on "
+    "are appended. A signal's own is taken as it is.",
     shown_default="http://localhost:4318 (grpc: 4317)",
+    standard=True,
+)
+HEADERS = Setting(
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    default="",
+    parse=_string,
+    doc="Headers sent with every request, `name=value` with commas between; what is special in a "
+    "value is percent-encoded (`authorization=Bearer%20…`).",
+    shown_default="none",
+    standard=True,
+)
+COMPRESSION = Setting(
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    default="gzip",
+    parse=_one_of(*COMPRESSIONS),
+    doc="How requests are compressed: `gzip`, `deflate`, `none`, or `zstd` (only with "
+    "`http/protobuf`, and where Python has it). OpenTelemetry's own exporters send uncompressed "
+    "by default.",
+    shown_default="gzip",
+    standard=True,
+)
+TIMEOUT = Setting(
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    default=10.0,
+    parse=_timeout,
+    doc="Seconds that one request may take, with connecting; at most 600. OpenTelemetry's "
+    "specification says milliseconds; its Python exporters read seconds, and so do we.",
+    shown_default="10",
+    standard=True,
+)
+CERTIFICATE = Setting(
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    default="",
+    parse=_string,
+    doc="PEM file of the authorities that the Collector's certificate is checked against.",
+    shown_default="the system's and certifi's (grpc: gRPC's own)",
+    standard=True,
+)
+CLIENT_CERTIFICATE = Setting(
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    default="",
+    parse=_string,
+    doc="PEM file of the certificate that we show the Collector (mTLS).",
+    shown_default="none",
+    standard=True,
+)
+CLIENT_KEY = Setting(
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    default="",
+    parse=_string,
+    doc="PEM file of its private key, without a password; unset, it is in the certificate's file.",
+    shown_default="none",
+    standard=True,
+)
+INSECURE = Setting(
+    "OTEL_EXPORTER_OTLP_INSECURE",
+    default=False,
+    parse=_boolean,
+    doc="`true`: no TLS where `grpc` has an address without `http://` or `https://`.",
+    shown_default="false",
     standard=True,
 )
 SAMPLER = Setting(
@@ -325,6 +403,13 @@ SETTINGS: tuple[Setting[object], ...] = (
     LOGS_EXPORTER,
     PROTOCOL,
     ENDPOINT,
+    HEADERS,
+    COMPRESSION,
+    TIMEOUT,
+    CERTIFICATE,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    INSECURE,
     SAMPLER,
     SAMPLER_ARG,
     CAPTURE_CONTENT,
@@ -346,6 +431,22 @@ SETTINGS: tuple[Setting[object], ...] = (
     METRIC_TENANT_LABELS,
     QUERY_SPAN_MS,
 )
+OF_A_SIGNAL: tuple[Setting[object], ...] = (
+    PROTOCOL,
+    HEADERS,
+    COMPRESSION,
+    TIMEOUT,
+    CERTIFICATE,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    INSECURE,
+)
+"""What a signal may have for itself; the endpoint has rules of its own (``Settings.endpoint``)."""
+
+
+def own_name(setting: Setting[object], signal: str) -> str:
+    """Name the variable of one signal, as the OTLP exporter's specification forms it."""
+    return setting.name.replace("_OTLP_", f"_OTLP_{signal.upper()}_")
 
 
 class Settings:
@@ -359,7 +460,11 @@ class Settings:
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         self.problems: list[str] = []
         self._values: dict[str, object] = {s.name: self._read(s) for s in SETTINGS}
-        self._protocols = {signal: self._read(self._own_protocol(signal)) for signal in SIGNALS}
+        self._of_signals = {
+            (setting.name, signal): self._read(self._own(setting, signal))
+            for setting in OF_A_SIGNAL
+            for signal in SIGNALS
+        }
         for name in self.environ:
             if name.startswith("OTEL_DIFY_") and name not in self._values:
                 self.problems.append(
@@ -373,7 +478,22 @@ class Settings:
 
     def protocol(self, signal: str) -> str:
         """Tell how OTLP of a signal (``traces``, ``metrics`` or ``logs``) is sent."""
-        return self._protocols[signal]
+        return self.of(PROTOCOL, signal)
+
+    def of[T](self, setting: Setting[T], signal: str) -> T:
+        """Return what a signal has for itself, or else what all have.
+
+        Args:
+            setting: one of ``OF_A_SIGNAL``.
+            signal: ``traces``, ``metrics`` or ``logs``.
+        """
+        value: T = self._of_signals[setting.name, signal]  # type: ignore[assignment] # the same
+        return value
+
+    def deciding(self, setting: Setting[object], signal: str) -> str:
+        """Name the variable that a value of ``of`` came from, or would."""
+        own = own_name(setting, signal)
+        return own if self.environ.get(own, "").strip() else setting.name
 
     def log_limits(self) -> tuple[int, int | None]:
         """Return how many attributes a log record may have, and characters one of them, if any."""
@@ -383,14 +503,15 @@ class Settings:
             self[ATTRIBUTE_LENGTH] if longest is None else longest,
         )
 
-    def _own_protocol(self, signal: str) -> Setting[str]:
-        shared = self[PROTOCOL]
-        name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL"
-        return replace(PROTOCOL, name=name, default=shared, shown_default=shared)
+    def _own(self, setting: Setting[object], signal: str) -> Setting[object]:
+        shared = self[setting]
+        shown = setting.shown_default if shared == setting.default else f"{shared}"
+        name = own_name(setting, signal)
+        return replace(setting, name=name, default=shared, shown_default=shown)
 
     def endpoint(self, signal: str) -> tuple[str, str]:
         """Name the variable that decides where a signal goes, and the address it leads to."""
-        own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+        own = own_name(ENDPOINT, signal)
         if self.environ.get(own):
             return own, self.environ[own]
         grpc = self.protocol(signal) == "grpc"

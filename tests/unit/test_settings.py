@@ -24,6 +24,19 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
         {"http://otel-collector:4318": "http://otel-collector:4318"},
         (),
     ),
+    "OTEL_EXPORTER_OTLP_HEADERS": ({"a=b, c=d%20e": "a=b, c=d%20e"}, ()),
+    "OTEL_EXPORTER_OTLP_COMPRESSION": (
+        {"gzip": "gzip", "None": "none", "deflate": "deflate", "ZSTD": "zstd"},
+        ("brotli", "true"),
+    ),
+    "OTEL_EXPORTER_OTLP_TIMEOUT": (
+        {"10": 10.0, "0.5": 0.5, "600": 600.0},
+        ("0", "-1", "10s", "10000", "nan", "inf"),
+    ),
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": ({"/etc/ca.pem": "/etc/ca.pem"}, ()),
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": ({"/etc/me.pem": "/etc/me.pem"}, ()),
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY": ({"/etc/me.key": "/etc/me.key"}, ()),
+    "OTEL_EXPORTER_OTLP_INSECURE": ({"true": True, "False": False}, ("1", "yes")),
     "OTEL_TRACES_SAMPLER": ({"Always_On": "always_on"}, ("jaeger_remote", "0.5")),
     "OTEL_TRACES_SAMPLER_ARG": ({"0": 0.0, "0.25": 0.25, "1": 1.0}, ("1.1", "-1", "nan", "many")),
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": (
@@ -163,6 +176,31 @@ def test_the_variable_that_decides_where_a_signal_goes_is_named(
     environ: dict[str, str], expected: tuple[str, str]
 ) -> None:
     assert Settings(environ).endpoint("traces") == expected
+
+
+@pytest.mark.parametrize("setting", s.OF_A_SIGNAL, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("signal", s.SIGNALS)
+def test_what_a_signal_has_for_itself_goes_first(setting: Setting[object], signal: str) -> None:
+    text = list(CASES[setting.name][0])[-1]
+    own = s.own_name(setting, signal)
+    settings = Settings({own: text})
+    assert settings.of(setting, signal) == setting.parse(text)
+    assert settings.deciding(setting, signal) == own
+    others = [other for other in s.SIGNALS if other != signal]
+    assert [settings.of(setting, other) for other in others] == [setting.default] * 2
+    assert [settings.deciding(setting, other) for other in others] == [setting.name] * 2
+    assert Settings({setting.name: text}).of(setting, signal) == setting.parse(text)
+    assert settings.problems == []
+
+
+def test_an_unusable_value_of_a_signal_leaves_it_what_all_have() -> None:
+    settings = Settings(
+        {"OTEL_EXPORTER_OTLP_TIMEOUT": "3", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "10000"}
+    )
+    assert settings.of(s.TIMEOUT, "logs") == 3
+    [problem] = settings.problems
+    assert problem.startswith("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT='10000' cannot be used: expected s")
+    assert "Running on with 3.0" in problem
 
 
 def test_names_are_unique_and_ours_are_told_from_the_standard_ones() -> None:
