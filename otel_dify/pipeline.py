@@ -5,43 +5,36 @@ Made when it is first needed (``process.py``), and one for each forked process.
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.metrics import Meter
-from opentelemetry.sdk.metrics import (
-    AlwaysOffExemplarFilter,
-    AlwaysOnExemplarFilter,
-    MeterProvider,
-    TraceBasedExemplarFilter,
-)
-from opentelemetry.sdk.metrics.export import (
-    InMemoryMetricReader,
-    MetricReader,
-    MetricsData,
-    PeriodicExportingMetricReader,
-    ResourceMetrics,
-    ScopeMetrics,
-)
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dify import resource as resource_module
 from otel_dify import settings as s
 from otel_dify import table as t
-from otel_dify.export.batches import Batches, Collections, Sender
+from otel_dify.export.batches import Batches, Sends
 from otel_dify.export.delivery import lost, quiet_stock_exporters
-from otel_dify.export.exporters import exporters
+from otel_dify.export.exporters import exporters, is_ours
+from otel_dify.export.journal.place import Place
+from otel_dify.export.outlets import AllLogs, AllSpans, LogOutlet, SdkLogs, SdkSpans, SpanOutlet
+from otel_dify.export.own import OwnExport
 from otel_dify.guard import caught
+from otel_dify.measuring import Metrics
 from otel_dify.operations.current import Open, wait_until_ended
 from otel_dify.patching import have_gevent_start_a_thread
 from otel_dify.process import process
 from otel_dify.recording import SCOPE, Signals
+from otel_dify.recovery import Recovery
 from otel_dify.signals import gauges
-from otel_dify.signals.points import OwnStore, SdkStore, views
-from otel_dify.signals.series import Exemplars
+
+SHUTDOWN_S = 2.0
+"""Seconds that a process takes at its end to send what waits: what was not sent waits in its
+journal for the next, and Docker kills after ten."""
 
 
 class Pipeline:
@@ -58,73 +51,55 @@ class Pipeline:
             self._slot = resource_module.Slot(settings[s.STATE_PATH], role)
             self._resource = resource_module.build(settings, self._slot, role, settings.environ)
             quiet_stock_exporters()
+            self._provide_gauges()
+            metrics = Metrics(settings, self._resource, self._slot)
+            ours = [signal for signal in ("traces", "logs") if is_ours(settings, signal)]
+            owner = f"{re.sub(r'[^\w.-]', '_', role)}-{self._slot.number}"
+            self._own = OwnExport(settings, ours, self._resource, owner, self._recover)
             traces = _batches(settings, "traces", s.SPAN_DELAY, s.SPAN_QUEUE)
             logs = _batches(settings, "logs", s.LOG_DELAY, s.LOG_QUEUE)
-            self._meters: list[Meter] = []
-            self._provide_gauges()
-            store, metrics = self._metrics(settings)
-            self.signals = Signals(self._resource, settings, store, _to_all(traces), _to_all(logs))
-            self.recorder = self.signals.recorder
-            self._senders: tuple[Sender, ...] = (*traces, *logs, *metrics)
-
-    def _metrics(
-        self, settings: s.Settings
-    ) -> tuple[OwnStore | SdkStore, Sequence[Collections | _OfSdk]]:
-        """Choose where points go: to our store, or to the SDK's instruments.
-
-        A reader that an operator adds (``prometheus``) gets its metrics from the SDK alone, and
-        other temporalities than the default one are the SDK's.
-        """
-        made = list(exporters(settings, "metrics"))
-        name = settings[s.EXEMPLARS]
-        exemplar_filter = {
-            "always_on": AlwaysOnExemplarFilter(),
-            "always_off": AlwaysOffExemplarFilter(),
-            "trace_based": TraceBasedExemplarFilter(),
-        }[name]
-
-        def provider(readers: Sequence[MetricReader]) -> MeterProvider:
-            return MeterProvider(
-                readers,
+            self.signals = Signals(
                 self._resource,
-                exemplar_filter,
-                shutdown_on_exit=False,
-                views=views(),
+                settings,
+                metrics.store,
+                self._spans(traces),
+                self._logs(logs),
+                opened=self._own.opened if "traces" in ours else None,
             )
+            self.recorder = self.signals.recorder
+            self._recovery = Recovery(self.recorder.points, settings.log_limits())
+            self._senders: tuple[Sends, ...] = (self._own, metrics, *traces, *logs)
+            metrics.start()
 
-        every_ms, timeout_ms = settings[s.METRIC_INTERVAL], settings[s.METRIC_TIMEOUT]
-        of_sdk = settings[s.TEMPORALITY] != "cumulative"
-        if of_sdk or any(isinstance(exporter, MetricReader) for exporter in made):
-            readers = [
-                exporter
-                if isinstance(exporter, MetricReader)
-                else PeriodicExportingMetricReader(exporter, every_ms, timeout_ms)
-                for exporter in made
+    def _recover(self, place: Place) -> None:
+        self._recovery(place)
+
+    def _spans(self, batches: Sequence[Batches]) -> SpanOutlet:
+        """Make what spans leave by: our journal, the exporters of others, or both."""
+        outlets: list[SpanOutlet] = [
+            SdkSpans(batch.add, self._resource, SCOPE) for batch in batches
+        ]
+        if self._own.sends("traces"):
+            outlets.append(self._own.spans(SCOPE))
+        return outlets[0] if len(outlets) == 1 else AllSpans(outlets)
+
+    def _logs(self, batches: Sequence[Batches]) -> Callable[[InstrumentationScope], LogOutlet]:
+        """Make what log records of a scope leave by."""
+
+        def of(scope: InstrumentationScope) -> LogOutlet:
+            outlets: list[LogOutlet] = [
+                SdkLogs(batch.add, self._resource, scope) for batch in batches
             ]
-            meters = provider(readers)
-            meter = meters.get_meter(SCOPE.name, SCOPE.version)
-            gauges.create(meter)
-            return SdkStore(meter), [_OfSdk(meters)]
-        store = OwnStore(Exemplars(name))
-        collections = []
-        for exporter in made:
-            reader = InMemoryMetricReader()
-            meter = provider([reader]).get_meter(SCOPE.name, SCOPE.version)
-            gauges.create(meter)
-            # Newer SDKs forget the instruments of a meter that nobody holds.
-            self._meters.append(meter)
-            collect = _collecting(reader, store, self._resource)
-            collections.append(Collections(exporter, collect, every_ms, timeout_ms))
-            collections[-1].start()
-        return store, collections
+            if self._own.sends("logs"):
+                outlets.append(self._own.logs(scope))
+            return outlets[0] if len(outlets) == 1 else AllLogs(outlets)
+
+        return of
 
     def _provide_gauges(self) -> None:
         gauges.provide(t.WORKERS, lambda: [(1, {})])
         gauges.provide(t.HOOK_FAILURES, _hook_failures)
-        gauges.provide(
-            t.ITEMS_LOST,
-            lambda: [(n, {"signal": signal}) for signal, n in lost().items()],
-        )
+        gauges.provide(t.ITEMS_LOST, _items_lost)
 
     @cached_property
     def tracer_provider(self) -> TracerProvider:
@@ -146,36 +121,23 @@ class Pipeline:
     def shutdown(self) -> None:
         """Send what waits and stop; the last metrics of the process are among it."""
         process.kept(Open).end_dropped()
+        deadline = time.monotonic() + SHUTDOWN_S
         for sender in self._senders:
-            sender.shutdown()
+            sender.stop(deadline)
+        for sender in self._senders:
+            sender.join(deadline)
         self._slot.close()
 
     def forget(self) -> None:
         """Let go of what a forked child holds of its parent's."""
+        self._own.forget()
         self._slot.close()
-
-
-class _OfSdk:
-    """Sends metrics by the SDK's own readers."""
-
-    def __init__(self, meters: MeterProvider) -> None:
-        self._meters = meters
-
-    def flush(self, timeout_ms: int) -> None:
-        """Collect and send."""
-        with suppress_instrumentation():
-            self._meters.force_flush(timeout_ms)
-
-    def shutdown(self) -> None:
-        """Collect and send the last of it, and stop."""
-        with suppress_instrumentation():
-            self._meters.shutdown()
 
 
 def _batches(
     settings: s.Settings, signal: str, delay: s.Setting[int], queue: s.Setting[int]
 ) -> list[Batches]:
-    """Make the queues of a signal, one for each of its exporters."""
+    """Make the queues of a signal, one for each of its exporters that is not ours."""
     most = settings[queue]
     return [
         Batches(exporter, signal, settings[delay], most, export_batch_size(most))
@@ -183,46 +145,15 @@ def _batches(
     ]
 
 
-def _to_all(batches: Sequence[Batches]) -> Callable[[Any], None]:
-    """Return what puts an item into each of some queues."""
-    if len(batches) == 1:
-        return batches[0].add
-
-    def add(item: Any) -> None:
-        for batch in batches:
-            batch.add(item)
-
-    return add
-
-
-def _collecting(
-    reader: InMemoryMetricReader, store: OwnStore, resource: Resource
-) -> Callable[[], MetricsData | None]:
-    """Return what collects gauges from the SDK and points from our store."""
-
-    def collect() -> MetricsData | None:
-        # Nothing else may happen in this process for long.
-        process.kept(Open).end_dropped()
-        read = reader.get_metrics_data()
-        # One resource and scope: of two that are the same, the stock encoder forgets the first.
-        metrics = [
-            metric
-            for of_resource in (read.resource_metrics if read is not None else ())
-            for of_scope in of_resource.scope_metrics
-            for metric in of_scope.metrics
-        ]
-        metrics += store.collect()
-        if not metrics:
-            return None
-        scope = ScopeMetrics(SCOPE, metrics, SCOPE.schema_url or "")
-        return MetricsData([ResourceMetrics(resource, [scope], resource.schema_url)])
-
-    return collect
-
-
 def export_batch_size(queue: int) -> int:
     """Choose how many items are sent at once: the SDK's 512, or less where the queue is."""
     return min(512, queue)
+
+
+def _items_lost() -> list[tuple[float, dict[str, str]]]:
+    return [
+        (count, {"signal": signal, "reason": reason}) for (signal, reason), count in lost().items()
+    ]
 
 
 def _hook_failures() -> list[tuple[float, dict[str, str]]]:

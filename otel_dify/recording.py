@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
+from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
@@ -20,13 +20,17 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otel_dify import settings as s
 from otel_dify.cleaning.content import ContentGate
 from otel_dify.records.foreign import ForeignSpans
-from otel_dify.records.recorder import Recorder
+from otel_dify.records.recorder import Recorder, Writers
 from otel_dify.records.sampling import Identities
 from otel_dify.signals.events import EventWriter
 from otel_dify.signals.logs import LogWriter
 from otel_dify.signals.points import OwnStore, PointWriter, SdkStore
 from otel_dify.signals.spans import SpanWriter
 from otel_dify.version import __version__
+
+if TYPE_CHECKING:
+    from otel_dify.export.journal.opened import Opened
+    from otel_dify.export.outlets import LogOutlet, SpanOutlet
 
 SCOPE = InstrumentationScope("otel_dify", __version__)
 LINES = InstrumentationScope("python.logging")
@@ -46,8 +50,9 @@ class Signals:
         resource: the resource of this process.
         settings: the operator's settings.
         store: where metric points go.
-        send_span: takes each span on.
-        send_log: takes each log record on.
+        spans: takes each span on.
+        logs: makes what takes the log records of a scope on.
+        opened: notes what is begun, for who ends it when this process is killed.
     """
 
     def __init__(
@@ -55,22 +60,27 @@ class Signals:
         resource: Resource,
         settings: s.Settings,
         store: OwnStore | SdkStore,
-        send_span: Callable[[ReadableSpan], None],
-        send_log: Callable[[Any], None],
+        spans: SpanOutlet,
+        logs: Callable[[InstrumentationScope], LogOutlet],
+        *,
+        opened: Opened | None = None,
     ) -> None:
         self.gate = ContentGate(settings[s.CAPTURE_CONTENT])
         self.sampler = _sampler(settings)
-        most, longest = settings.log_limits()
-        self.lines = LogWriter(send_log, resource, LINES, most, longest)
+        limits = settings.log_limits()
+        self.lines = LogWriter(logs(LINES), *limits)
         self.recorder = Recorder(
             Identities(self.sampler, RandomIdGenerator(), resource),
             self.gate,
             settings[s.QUERY_SPAN_MS],
-            spans=SpanWriter(send_span, resource, SCOPE, SpanLimits()),
-            points=PointWriter(store, owner_labels=settings[s.METRIC_TENANT_LABELS]),
-            events=EventWriter(LogWriter(send_log, resource, SCOPE, most, longest)),
+            Writers(
+                SpanWriter(spans, SpanLimits()),
+                PointWriter(store, owner_labels=settings[s.METRIC_TENANT_LABELS]),
+                EventWriter(LogWriter(logs(SCOPE), *limits)),
+            ),
+            opened,
         )
-        self.foreign = ForeignSpans(send_span, self.gate)
+        self.foreign = ForeignSpans(spans.foreign, self.gate)
 
 
 def _sampler(settings: s.Settings) -> Sampler:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -50,14 +50,20 @@ class Slot:
     def _take(self, folder: Path, role: str) -> None:
         name = re.sub(r"[^\w.-]", "_", role)
         for number in range(self._limit):
-            descriptor = os.open(folder / f"{name}-{number}.slot", os.O_RDWR | os.O_CREAT, 0o600)
+            path = folder / f"{name}-{number}.slot"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
                 continue
-            self._descriptor, self.number = descriptor, number
+            self._descriptor, self.number, self._path = descriptor, number, path
             return
+
+    @property
+    def cells(self) -> Path | None:
+        """The file of what is counted under this number; none where it may be another's too."""
+        return None if self._descriptor is None else self._path.with_suffix(CELLS)
 
     @property
     def held(self) -> bool:
@@ -69,6 +75,30 @@ class Slot:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+CELLS = ".cells"
+"""What the names of files of what is counted end in; else they are those of the slots."""
+
+
+def left_cells(folder: Path) -> Iterator[Path]:
+    """Find what is counted under numbers that no process has; each is held while it is looked at.
+
+    Args:
+        folder: where the lock files lie.
+    """
+    for path in sorted(folder.glob(f"*{CELLS}")):
+        try:
+            descriptor = os.open(path.with_suffix(".slot"), os.O_RDWR)
+        except OSError:  # removed meanwhile
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield path
+        except BlockingIOError:  # its process lives
+            pass
+        finally:
+            os.close(descriptor)
 
 
 def build(

@@ -371,6 +371,29 @@ STATE_PATH = Setting(
     doc="Folder for what processes of one host agree on: the slots of `service.instance.id`.",
     shown_default="<temporary folder>/otel_dify-<uid>",
 )
+JOURNAL_DIR: Setting[Path | None] = Setting(
+    "OTEL_DIFY_JOURNAL_DIR",
+    default=None,
+    parse=Path,
+    doc="Folder of the journals: spans and log records lie there until the Collector has them, so "
+    "that a process that is killed loses none. `none` keeps them in memory.",
+    shown_default="`journal` in OTEL_DIFY_STATE_PATH",
+)
+JOURNAL_SIZE = Setting(
+    "OTEL_DIFY_JOURNAL_SIZE",
+    default=64,
+    parse=_at_least(2),
+    doc="Megabytes of the journal of one signal of one process; beyond that the oldest records are "
+    "dropped and counted.",
+    shown_default="64",
+)
+JOURNAL_AGE = Setting(
+    "OTEL_DIFY_JOURNAL_AGE",
+    default=72,
+    parse=_at_least(1),
+    doc="Hours after which records that could not be sent are dropped and counted.",
+    shown_default="72",
+)
 LOG_LEVEL = Setting(
     "OTEL_DIFY_LOG_LEVEL",
     default="info",
@@ -427,6 +450,9 @@ SETTINGS: tuple[Setting[object], ...] = (
     LOG_QUEUE,
     FILE_PATH,
     STATE_PATH,
+    JOURNAL_DIR,
+    JOURNAL_SIZE,
+    JOURNAL_AGE,
     LOG_LEVEL,
     METRIC_TENANT_LABELS,
     QUERY_SPAN_MS,
@@ -502,6 +528,13 @@ class Settings:
             self[ATTRIBUTES] if most is None else most,
             self[ATTRIBUTE_LENGTH] if longest is None else longest,
         )
+
+    def journal(self) -> Path | None:
+        """Return the folder of the journals; none where all is kept in memory."""
+        folder = self[JOURNAL_DIR]
+        if folder is None:
+            return self[STATE_PATH] / "journal"
+        return None if str(folder) == "none" else folder
 
     def _own(self, setting: Setting[object], signal: str) -> Setting[object]:
         shared = self[setting]

@@ -18,11 +18,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from otel_dify import guard
 from otel_dify import table as t
+from otel_dify.export.outlets import SdkLogs, SdkSpans
 from otel_dify.operations.current import Open
 from otel_dify.operations.operation import Operation, Recorder
 from otel_dify.process import process
-from otel_dify.recording import Signals
+from otel_dify.recording import SCOPE, Signals
 from otel_dify.settings import Settings
+from otel_dify.signals.cells import Cells
 from otel_dify.signals.points import OwnStore
 from otel_dify.signals.series import Exemplars
 from tests.nesting import Pair, pairs_of
@@ -80,10 +82,14 @@ class Recording:
         resource = Resource({})
         self._ended: list[ReadableSpan] = []
         self._logs: list[ReadableLogRecord] = []
-        self._store = OwnStore(Exemplars())
+        self._store = OwnStore(Exemplars(), Cells())
         settings = Settings({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content})
         self.signals = Signals(
-            resource, settings, self._store, self._ended.append, self._logs.append
+            resource,
+            settings,
+            self._store,
+            SdkSpans(self._ended.append, resource, SCOPE),
+            lambda scope: SdkLogs(self._logs.append, resource, scope),
         )
         self.pairs: Counter[Pair] = Counter()
         self.recorder: Recorder = _Noting(self.signals.recorder, self.pairs)

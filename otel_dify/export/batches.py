@@ -1,8 +1,6 @@
-"""Batches: what waits to be sent, and the thread that sends it.
+"""Batches: what waits to be sent by an exporter that is not ours.
 
-The SDK's batch processors start their threads when they are made, and again in every forked child
-for what its parent has made. Here a thread starts with the first item of a process, and a child
-knows nothing of its parent's. A full queue loses its oldest item, which is counted.
+A full queue loses its oldest item, which is counted.
 """
 
 from __future__ import annotations
@@ -11,80 +9,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_dify.export.delivery import lose
-from otel_dify.guard import guarded
+from otel_dify.export.ticking import Ticking
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
 
-class Sender(Protocol):
+class Sends(Protocol):
     """Sends items of one signal."""
 
     def flush(self, timeout_ms: int) -> None:
         """Send what waits."""
 
-    def shutdown(self) -> None:
-        """Send what waits, and stop."""
+    def stop(self, deadline: float) -> None:
+        """Have what waits sent a last time, until then by ``time.monotonic``."""
 
-
-class _Ticking:
-    """A thread that does something again and again, until it is stopped.
-
-    It is a daemon and starts when it is first asked to, so that neither a process that records
-    nothing nor one that is about to fork has it.
-    """
-
-    def __init__(self, name: str, every_s: float, work: Callable[[], None]) -> None:
-        self._name = name
-        self._every_s = every_s
-        self._work = work
-        # A SimpleQueue may be put into from a signal handler that interrupts another put.
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopped = False
-
-    def start(self) -> None:
-        """Start the thread, once; whoever finds it being started need not wait."""
-        if self._thread is None and self._starting.acquire(blocking=False):
-            try:
-                if self._thread is None and not self._stopped:
-                    thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                    thread.start()
-                    self._thread = thread
-            finally:
-                self._starting.release()
-
-    def wake(self) -> None:
-        """Have the work done at once."""
-        self._bell.put(None)
-
-    def stop(self, timeout_s: float) -> None:
-        """Stop the thread when it has done what it is at."""
-        self._stopped = True
-        self.wake()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        while not self._stopped:
-            with suppress(Empty):
-                self._bell.get(timeout=self._every_s)
-            if self._stopped:
-                return
-            with guarded(f"otel_dify.export {self._name}"):
-                self._work()
-
-
-SHUTDOWN_S = 30.0
-"""Seconds that a sender is waited for at the end, the SDK's own limit."""
+    def join(self, deadline: float) -> object:
+        """Wait until that is done."""
 
 
 class Batches:
@@ -105,8 +51,7 @@ class Batches:
         self._most = most
         self._waiting: deque[Any] = deque()
         self._exporting = threading.Lock()
-        self._ticking = _Ticking(f"otel_dify-{signal}", delay_ms / 1000, self._send_some)
-        self._ended = False
+        self._ticking = Ticking(f"otel_dify-{signal}", delay_ms / 1000, self._send_some)
 
     def add(self, item: Any) -> None:
         """Put an item into the queue."""
@@ -125,13 +70,13 @@ class Batches:
             self._waiting.popleft()
         except IndexError:  # sent meanwhile
             return
-        lose(self._signal, 1)
+        lose(self._signal, 1, "full")
 
     def _send_some(self) -> None:
         with self._exporting:
             # As much as waits now: what comes meanwhile may come for ever.
             left = len(self._waiting)
-            while left > 0 and not self._ended:
+            while left > 0:
                 left -= self._send_batch()
 
     def _send_batch(self) -> int:
@@ -156,13 +101,18 @@ class Batches:
             finally:
                 self._exporting.release()
 
-    def shutdown(self) -> None:
-        """Send what waits, and stop."""
-        self._ticking.stop(SHUTDOWN_S)
-        self.flush(int(SHUTDOWN_S * 1000))
-        self._ended = True
-        with suppress_instrumentation():
-            self._exporter.shutdown()
+    def stop(self, deadline: float) -> None:
+        """Have what waits sent a last time."""
+        del deadline
+        self._ticking.stop()
+
+    def join(self, deadline: float) -> None:
+        """Wait until that is done."""
+        if self._ticking.join(deadline):
+            with suppress_instrumentation():
+                self._exporter.shutdown()
+        elif self._waiting:
+            lose(self._signal, len(self._waiting), "ended")
 
 
 class Collections:
@@ -186,7 +136,7 @@ class Collections:
         self._collect = collect
         self._timeout_ms = timeout_ms
         self._exporting = threading.Lock()
-        self._ticking = _Ticking("otel_dify-metrics", every_ms / 1000, self._send)
+        self._ticking = Ticking("otel_dify-metrics", every_ms / 1000, self._send)
 
     def start(self) -> None:
         """Begin, with the first thing recorded."""
@@ -203,9 +153,13 @@ class Collections:
         del timeout_ms
         self._send()
 
-    def shutdown(self) -> None:
-        """Collect and send the last of it, and stop."""
-        self._ticking.stop(SHUTDOWN_S)
-        self._send()
-        with suppress_instrumentation():
-            self._exporter.shutdown()
+    def stop(self, deadline: float) -> None:
+        """Have metrics collected and sent a last time."""
+        del deadline
+        self._ticking.stop()
+
+    def join(self, deadline: float) -> None:
+        """Wait until that is done."""
+        if self._ticking.join(deadline):
+            with suppress_instrumentation():
+                self._exporter.shutdown()

@@ -1,7 +1,7 @@
-"""Delivery: what an operator hears of an exporter that cannot deliver, and no more.
+"""Delivery: what an operator hears of a destination that does not take signals, and no more.
 
-The stock exporters log every failed batch, with stack traces. Here a destination that fails says
-so once, and once more when it works again; what was lost meanwhile is counted.
+A destination that fails says so once, and once more when it works again. What is lost is counted,
+by the reason that it was lost for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from otel_dify.guard import say_once
 from otel_dify.process import process
 
 logger = logging.getLogger("otel_dify")
@@ -30,92 +31,127 @@ class Lost:
     """What this process could not deliver.
 
     Attributes:
-        items: their number, by signal.
+        items: their number, by signal and reason.
     """
 
     def __init__(self) -> None:
-        self.items: Counter[str] = Counter()
+        self.items: Counter[tuple[str, str]] = Counter()
 
     def forked(self) -> None:
         """Count anew: the parent reports its own."""
         self.items.clear()
 
 
-def lost() -> Counter[str]:
-    """Return what this process could not deliver, by signal."""
+def lost() -> Counter[tuple[str, str]]:
+    """Return what this process could not deliver, by signal and reason."""
     return process.kept(Lost).items
 
 
-def lose(signal: str, count: int) -> None:
-    """Count items of a signal that are lost."""
+def lose(signal: str, count: int, reason: str) -> None:
+    """Count items of a signal that are lost.
+
+    Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        count: how many.
+        reason: ``full`` (beyond the limit of bytes or items), ``old`` (beyond the limit of age),
+            ``refused`` and ``rejected`` (by the backend, as a request and as a part of one),
+            ``damaged`` (cannot be read), ``ended`` (with a process that had them in memory),
+            ``failed`` (by an exporter that does not try again).
+    """
     with process.counting:
-        lost()[signal] += count
+        lost()[signal, reason] += count
 
 
 class Delivery:
-    """Knows whether one destination of one signal works.
-
-    Attributes:
-        lost: items not delivered so far.
+    """Tells the operator whether one destination of one signal works.
 
     Args:
+        signal: ``traces``, ``metrics`` or ``logs``.
+        where: the destination in the operator's words.
+        kept: what happens meanwhile to what is not delivered, as a sentence.
+    """
+
+    def __init__(self, signal: str, where: str, kept: str) -> None:
+        self._signal = signal
+        self._where = where
+        self._kept = kept
+        self._failing = False
+
+    def works(self) -> None:
+        """Take note of a success."""
+        if self._failing:
+            self._failing = False
+            logger.warning("%s are delivered again to %s", self._signal, self._where)
+
+    def fails(self, reason: str) -> None:
+        """Take note of a failure."""
+        first, self._failing = not self._failing, True
+        if first:
+            logger.error(
+                "%s cannot be delivered: %s does not take them%s. Check that the Collector runs "
+                "there and that the address is right; Dify runs on, and %s",
+                self._signal,
+                self._where,
+                f" ({reason})" if reason else "",
+                self._kept,
+            )
+
+    def refused(self, reason: str) -> None:
+        """Say of the first record that was refused why it was."""
+        say_once(
+            f"{self._where} refuses some of the {self._signal} ({reason}); each is counted in "
+            "otel_dify.export.lost and left out"
+        )
+
+    def rejected(self, number: int, message: str) -> None:
+        """Say of the first part of a request that was rejected why it was."""
+        del number
+        said = f" ({message})" if message else ""
+        say_once(
+            f"{self._where} takes some of the {self._signal} and rejects others{said}; each is "
+            "counted in otel_dify.export.lost"
+        )
+
+
+class Watched:
+    """Watches the exports of an exporter that is not ours.
+
+    A forked child gets copies of what its parent holds, and the SDK restarts their threads there:
+    in a child the exporter does nothing, since its parent sends the same.
+
+    Args:
+        exporter: the exporter; its ``export`` is replaced.
         signal: ``traces``, ``metrics`` or ``logs``.
         where: the destination in the operator's words.
         quiet: whether the exporter says itself what is wrong.
     """
 
-    def __init__(self, signal: str, where: str, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+    def __init__(self, exporter: Any, signal: str, where: str, *, quiet: bool = False) -> None:
+        self._export = exporter.export
         self._signal = signal
-        self._where = where
-        self._failing = False
+        self._quiet = quiet
+        self._delivery = Delivery(
+            signal, where, "delivery is tried again with what comes; what did not go out is lost"
+        )
         self._process = os.getpid()
-        self.lost = 0
+        exporter.export = self.export
 
-    def watch(self, exporter: Any) -> None:
-        """Watch the exports of an exporter.
-
-        A forked child gets copies of what its parent holds, and the SDK restarts their threads
-        there: in a child the exporter does nothing, since its parent sends the same.
-        """
-        export = exporter.export
+    def export(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """Export a batch; a failure is counted and told, and never raised."""
         results = _RESULTS[self._signal]
-
-        def watched(batch: Any, *args: Any, **kwargs: Any) -> Any:
-            if os.getpid() != self._process:
-                return results.SUCCESS
-            try:
-                result, reason = export(batch, *args, **kwargs), ""
-            except Exception as error:  # noqa: BLE001 - the SDK would log each with its stack
-                result, reason = results.FAILURE, f" ({type(error).__name__}: {error})"
-            self.outcome(delivered=result is results.SUCCESS, count=_count(batch), reason=reason)
-            return result
-
-        exporter.export = watched
-
-    def outcome(self, *, delivered: bool, count: int, reason: str = "") -> None:
-        """Take note of one export of ``count`` items."""
-        if delivered and self._failing:
-            self._failing = False
-            logger.warning(
-                "%s are delivered again to %s; %d were lost meanwhile",
-                self._signal,
-                self._where,
-                self.lost,
-            )
-        elif not delivered:
-            self.lost += count
-            lose(self._signal, count)
-            first, self._failing = not self._failing, True
-            if first and not self._quiet:
-                logger.error(
-                    "%s cannot be delivered: %s does not take them%s. Check that the Collector "
-                    "runs there and that the address is right; Dify runs on, and delivery is "
-                    "tried again all the time",
-                    self._signal,
-                    self._where,
-                    reason,
-                )
+        if os.getpid() != self._process:
+            return results.SUCCESS
+        try:
+            result, reason = self._export(batch, *args, **kwargs), ""
+        except Exception as error:  # noqa: BLE001 - the SDK would log each with its stack
+            result, reason = results.FAILURE, f"{type(error).__name__}: {error}"
+        if result is results.SUCCESS:
+            self._delivery.works()
+        else:
+            lose(self._signal, _count(batch), "failed")
+            if not self._quiet:
+                self._delivery.fails(reason)
+        return result
 
 
 def _count(batch: Any) -> int:

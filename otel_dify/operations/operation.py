@@ -57,6 +57,7 @@ class Operation:
         events: happenings on the way: name, nanoseconds since the epoch, clean attributes.
         links: spans that led to it without being its parent.
         folded: the queries below it that have no span; none where there were none.
+        noted: where it is noted as begun, for who ends it when this process is killed.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Operation:
         "inherited",
         "kind",
         "links",
+        "noted",
         "parent",
         "parent_context",
         "recorder",
@@ -103,6 +105,7 @@ class Operation:
         self.failure_below = ("", "")
         self.start_ns = start_ns
         self.end_ns = 0
+        self.noted: int | None = None
         self.parent = parent
         self.parent_context = context
         self._context: Context | None = None

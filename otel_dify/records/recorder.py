@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_dify import table as t
 from otel_dify.guard import failed
 from otel_dify.records.record import Record, record_of
+from otel_dify.records.recovery import begun_of
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from otel_dify.cleaning.content import ContentGate
+    from otel_dify.export.journal.opened import Opened
     from otel_dify.operations.operation import Operation
     from otel_dify.records.sampling import Identities
     from otel_dify.signals.events import EventWriter
@@ -20,10 +23,36 @@ if TYPE_CHECKING:
     from otel_dify.signals.spans import SpanWriter
 
 
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """The three writers of a record.
+
+    Attributes:
+        spans: writes spans.
+        points: writes metric points.
+        events: writes log events.
+    """
+
+    spans: SpanWriter
+    points: PointWriter
+    events: EventWriter
+
+    def write(self, record: Record, *, span: bool = True) -> None:
+        """Write the signals of a record; one that fails costs itself only.
+
+        Args:
+            record: the record.
+            span: whether it has a span.
+        """
+        if span:
+            _guarded("span", self.spans.write, record)
+        _guarded("points", self.points.write, record)
+        if record.plan.kind.event:
+            _guarded("event", self.events.ended, record)
+
+
 class Recorder:
     """Records the operations of a process.
-
-    A writer that fails costs its own signal only.
 
     Attributes:
         slow_ns: from this duration on what folds gets a span of its own.
@@ -33,9 +62,8 @@ class Recorder:
         identities: gives operations the contexts of their spans.
         gate: what of their content goes into which signal.
         slow_query_ms: milliseconds from which on a query gets a span.
-        spans: writes spans.
-        points: writes metric points.
-        events: writes log events.
+        writers: write the signals of a record.
+        opened: notes what is begun, for who ends it when this process is killed.
     """
 
     def __init__(
@@ -43,26 +71,32 @@ class Recorder:
         identities: Identities,
         gate: ContentGate,
         slow_query_ms: int,
-        *,
-        spans: SpanWriter,
-        points: PointWriter,
-        events: EventWriter,
+        writers: Writers,
+        opened: Opened | None = None,
     ) -> None:
         self.slow_ns = slow_query_ms * 1_000_000
-        self.points = points
+        self.points = writers.points
         self._identities = identities
         self._gate = gate
-        self._spans = spans
-        self._events = events
+        self._writers = writers
+        self._opened = opened
 
     def started(self, operation: Operation) -> None:
         """Give an operation its span; one of a kind that folds gets it at its end, if at all."""
-        if operation.kind.folds:
+        kind = operation.kind
+        if kind.folds:
             operation.span_context = self._identities.above(operation)
-        else:
-            operation.span_context = self._identities.new(operation)
-            if operation.kind.start_event:
-                _guarded("event", self._events.started, operation)
+            return
+        operation.span_context = self._identities.new(operation)
+        if kind.recovered and self._opened is not None:
+            _guarded("start", self._note, operation)
+        if kind.start_event:
+            _guarded("event", self._writers.events.started, operation)
+
+    def _note(self, operation: Operation) -> None:
+        if self._opened is not None:
+            above = self._identities.above(operation)
+            operation.noted = self._opened.add(begun_of(operation, above))
 
     def folds(self, elapsed_ns: int, above: SpanContext, *, has_failed: bool) -> bool:
         """Tell whether what has ended gets no span: it was fast, or no span is above it.
@@ -88,12 +122,9 @@ class Recorder:
                 operation.parent.folding().add(system, elapsed_ns, "")
         else:
             above = self._identities.above(operation)
-        record = record_of(operation, above, self._gate)
-        if has_span:
-            _guarded("span", self._spans.write, record)
-        _guarded("points", self.points.write, record)
-        if operation.kind.event:
-            _guarded("event", self._events.ended, record)
+        self._writers.write(record_of(operation, above, self._gate), span=has_span)
+        if operation.noted is not None and self._opened is not None:
+            self._opened.remove(operation.noted)
 
 
 def _guarded[T: (Record, Operation)](signal: str, write: Callable[[T], None], thing: T) -> None:

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.context import Context
-from opentelemetry.sdk._logs import ReadableLogRecord
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext
 
     from otel_dify.cleaning.values import Value
-
-_NOWHERE = Context()
+    from otel_dify.export.outlets import LogOutlet
 
 
 class LogWriter:
     """Writes log records of one scope.
 
     Args:
-        send: takes each record on.
-        resource: the resource of this process.
-        scope: the scope that the records are of.
+        outlet: takes each record on.
         most: attributes that a record may have (``OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT``).
         longest: characters that a value may have (``OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT``);
             no limit where there is none.
     """
 
-    def __init__(
-        self,
-        send: Callable[[ReadableLogRecord], None],
-        resource: Resource,
-        scope: InstrumentationScope,
-        most: int,
-        longest: int | None,
-    ) -> None:
-        self._send = send
-        self._resource = resource
-        self._scope = scope
+    def __init__(self, outlet: LogOutlet, most: int, longest: int | None) -> None:
+        self._outlet = outlet
         self._most = most
         self._longest = longest
 
@@ -68,21 +51,7 @@ class LogWriter:
             attributes: its attributes.
             event_name: name of the event, where it is one.
         """
+        held: Any = attributes
         if self._longest is not None or len(attributes) > self._most:
-            held: Any = BoundedAttributes(self._most, attributes, max_value_len=self._longest)
-        else:
-            held = attributes
-        record = LogRecord(
-            timestamp=at_ns,
-            observed_timestamp=time.time_ns(),
-            context=_NOWHERE,
-            severity_text=severity_text,
-            severity_number=severity,
-            body=body,
-            attributes=held,
-            event_name=event_name,
-        )
-        record.trace_id = span.trace_id
-        record.span_id = span.span_id
-        record.trace_flags = span.trace_flags
-        self._send(ReadableLogRecord(record, self._resource, self._scope))
+            held = BoundedAttributes(self._most, attributes, max_value_len=self._longest)
+        self._outlet.log(at_ns, span, severity, severity_text, body, held, event_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 
 from otel_dify import table as t
 from otel_dify.process import process
+from otel_dify.signals.cells import Cells, Entry
 from otel_dify.signals.series import Counter, Exemplars, Histogram, Labels, Series
 from otel_dify.table.instrument import Amount, Instrument, Recording, When
 
@@ -36,10 +38,7 @@ class Store(Protocol):
     """Makes series and knows them until they are collected."""
 
     def series(self, instrument: Instrument, labels: Labels) -> Series:
-        """Make a series."""
-
-    def keep(self, instrument: Instrument, series: Series) -> None:
-        """Have a series collected from now on."""
+        """Return the series of some labels, made where it is asked for first."""
 
 
 class OwnStore:
@@ -47,26 +46,53 @@ class OwnStore:
 
     Args:
         exemplars: which points are kept as examples.
+        cells: where their numbers are; those that another process has left are gone on with.
     """
 
-    def __init__(self, exemplars: Exemplars) -> None:
+    def __init__(self, exemplars: Exemplars, cells: Cells) -> None:
         self._exemplars = exemplars
+        self._cells = cells
         self._kept: dict[Instrument, list[Counter | Histogram]] = {}
+        self._by_labels: dict[tuple[object, ...], Counter | Histogram] = {}
+        for entry in cells.entries:
+            self._go_on(entry)
 
     def series(self, instrument: Instrument, labels: Labels) -> Series:
-        """Make a series."""
+        """Return the series of some labels, made where it is asked for first."""
+        known = self._by_labels.get((instrument.name, *labels.items()))
+        if known is not None:
+            return known
         now = time.time_ns()
-        made: Counter | Histogram
-        if instrument.kind == "counter":
-            made = Counter(labels, now, self._exemplars, fractional=instrument.fractional)
-        else:
-            made = Histogram(labels, now, self._exemplars, instrument.buckets)
-        return made
+        counts = instrument.kind == "counter"
+        described = _describe(instrument, labels, now)
+        initial = Counter.INITIAL if counts else Histogram.initial(instrument.buckets)
+        entry = self._cells.allocate(described, initial)
+        return self._keep(instrument, labels, now, entry)
 
-    def keep(self, instrument: Instrument, series: Series) -> None:
-        """Have a series collected from now on."""
-        if isinstance(series, Counter | Histogram):
-            self._kept.setdefault(instrument, []).append(series)
+    def _go_on(self, entry: Entry) -> None:
+        """Keep a series that another process has left, if it is still there and as it was."""
+        name, buckets, start_ns, labels = json.loads(entry.description)
+        instrument = _BY_NAME.get(name)
+        if instrument is None or list(instrument.buckets) != buckets:
+            return
+        # One that a signal handler has come in between the making of may be there twice.
+        if not any(list(entry.cells)[: len(buckets) + 1]):
+            return
+        self._keep(instrument, dict(labels), start_ns, entry)
+
+    def _keep(
+        self, instrument: Instrument, labels: Labels, start_ns: int, entry: Entry
+    ) -> Counter | Histogram:
+        kept: Counter | Histogram
+        if instrument.kind == "counter":
+            kept = Counter(
+                labels, start_ns, self._exemplars, entry, fractional=instrument.fractional
+            )
+        else:
+            kept = Histogram(labels, start_ns, self._exemplars, entry, instrument.buckets)
+        self._by_labels[instrument.name, *labels.items()] = kept
+        self._kept.setdefault(instrument, []).append(kept)
+        return kept
 
     def collect(self) -> Iterator[Metric]:
         """Return every metric with what its series have come to."""
@@ -82,6 +108,15 @@ class OwnStore:
                 measured = [one.point(now) for one in list(series) if isinstance(one, Histogram)]
                 data = export.Histogram(measured, cumulative)
             yield Metric(instrument.name, instrument.doc, instrument.unit, data)
+
+
+_BY_NAME = {instrument.name: instrument for instrument in t.INSTRUMENTS}
+
+
+def _describe(instrument: Instrument, labels: Labels, start_ns: int) -> bytes:
+    """Say in words that a file keeps which series it is."""
+    described = (instrument.name, instrument.buckets, start_ns, list(labels.items()))
+    return json.dumps(described, ensure_ascii=True, separators=(",", ":")).encode()
 
 
 class SdkStore:
@@ -101,11 +136,8 @@ class SdkStore:
                 self._record[instrument.name] = meter.create_histogram(*described).record
 
     def series(self, instrument: Instrument, labels: Labels) -> Series:
-        """Make a series."""
+        """Return a series of the SDK's."""
         return _SdkSeries(self._record[instrument.name], labels)
-
-    def keep(self, instrument: Instrument, series: Series) -> None:
-        """The SDK keeps its own."""
 
 
 class _SdkSeries:
@@ -168,10 +200,7 @@ class _Points:
             else:
                 own = self._labels(values)
             made = self._store.series(self._instrument, {**self._constants, **own})
-            kept = found.setdefault(key, made)
-            if kept is made:
-                self._store.keep(self._instrument, made)
-            return kept
+            return found.setdefault(key, made)
 
     def _labels(self, values: tuple[Value | None, ...]) -> Labels:
         return {

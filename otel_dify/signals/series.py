@@ -7,7 +7,6 @@ records, once, and a point is a bucket found and two numbers added.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +19,8 @@ from otel_dify.process import process
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
+
+    from otel_dify.signals.cells import Entry
 
 type Labels = Mapping[str, str | bool | int | float]
 
@@ -58,19 +59,41 @@ class Counter:
         labels: its labels.
         start_ns: when it began, nanoseconds since the epoch.
         exemplars: which points are kept as examples.
+        entry: one cell.
         fractional: whether it adds up other than whole numbers.
     """
 
-    __slots__ = ("_cells", "_forced", "_fractional", "_kept", "_labels", "_start_ns", "_wanted")
+    __slots__ = (
+        "_cells",
+        "_entry",
+        "_forced",
+        "_fractional",
+        "_kept",
+        "_labels",
+        "_seen",
+        "_start_ns",
+        "_wanted",
+    )
+
+    INITIAL = (0.0,)
+    """What is in its cells before the first point."""
 
     def __init__(
-        self, labels: Labels, start_ns: int, exemplars: Exemplars, *, fractional: bool
+        self,
+        labels: Labels,
+        start_ns: int,
+        exemplars: Exemplars,
+        entry: Entry,
+        *,
+        fractional: bool,
     ) -> None:
         self._labels = labels
         self._start_ns = start_ns
         self._forced, self._wanted = exemplars.forced, exemplars.wanted
         self._fractional = fractional
-        self._cells = array("d", (0.0,))
+        self._entry = entry
+        self._cells = entry.cells
+        self._seen = self._cells[0]
         self._kept: tuple[float, int, SpanContext] | None = None
 
     def record(self, amount: float, span: SpanContext, at_ns: int) -> None:
@@ -84,6 +107,9 @@ class Counter:
     def point(self, at_ns: int) -> NumberDataPoint:
         """Return what it has come to."""
         value = self._cells[0]
+        if value != self._seen:
+            self._seen = value
+            self._entry.note_change(at_ns)
         kept = self._kept
         return NumberDataPoint(
             self._labels,
@@ -101,21 +127,43 @@ class Histogram:
         labels: its labels.
         start_ns: when it began, nanoseconds since the epoch.
         exemplars: which points are kept as examples.
+        entry: a cell for each bucket, then for the sum, the least and the greatest.
         bounds: upper bounds of its buckets, each in its bucket.
     """
 
-    __slots__ = ("_bounds", "_cells", "_forced", "_kept", "_labels", "_start_ns", "_wanted")
+    __slots__ = (
+        "_bounds",
+        "_cells",
+        "_entry",
+        "_forced",
+        "_kept",
+        "_labels",
+        "_seen",
+        "_start_ns",
+        "_wanted",
+    )
 
     def __init__(
-        self, labels: Labels, start_ns: int, exemplars: Exemplars, bounds: tuple[float, ...]
+        self,
+        labels: Labels,
+        start_ns: int,
+        exemplars: Exemplars,
+        entry: Entry,
+        bounds: tuple[float, ...],
     ) -> None:
         self._labels = labels
         self._start_ns = start_ns
         self._forced, self._wanted = exemplars.forced, exemplars.wanted
         self._bounds = bounds
-        # The buckets, then the sum, the least and the greatest.
-        self._cells = array("d", [0.0] * (len(bounds) + 2) + [float("inf"), float("-inf")])
+        self._entry = entry
+        self._cells = entry.cells
+        self._seen = sum(self._cells[: len(bounds) + 1])
         self._kept: list[tuple[float, int, SpanContext] | None] = [None] * (len(bounds) + 1)
+
+    @staticmethod
+    def initial(bounds: tuple[float, ...]) -> tuple[float, ...]:
+        """Return what is in its cells before the first point."""
+        return (*([0.0] * (len(bounds) + 2)), float("inf"), float("-inf"))
 
     def record(self, amount: float, span: SpanContext, at_ns: int) -> None:
         """Add a point."""
@@ -137,11 +185,15 @@ class Histogram:
             cells = self._cells.tolist()
         *buckets, total, least, greatest = cells
         counts = [int(count) for count in buckets]
+        count = sum(counts)
+        if count != self._seen:
+            self._seen = count
+            self._entry.note_change(at_ns)
         return HistogramDataPoint(
             self._labels,
             self._start_ns,
             at_ns,
-            sum(counts),
+            count,
             total,
             counts,
             self._bounds,

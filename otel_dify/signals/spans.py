@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import Event
 from opentelemetry.sdk.util import BoundedList
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import StatusCode
 
 from otel_dify import table as t
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanLimits
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext
 
     from otel_dify.cleaning.values import Value
+    from otel_dify.export.outlets import SpanOutlet
     from otel_dify.records.record import Record
-
-_UNSET = Status()
 
 
 class SpanWriter:
     """Writes records as spans.
 
     Args:
-        send: takes each span on.
-        resource: the resource of this process.
-        scope: the scope that the spans are of.
+        outlet: takes each span on.
         limits: the operator's limits (``OTEL_SPAN_*_LIMIT``).
     """
 
-    def __init__(
-        self,
-        send: Callable[[ReadableSpan], None],
-        resource: Resource,
-        scope: InstrumentationScope,
-        limits: SpanLimits,
-    ) -> None:
-        self._send = send
-        self._resource = resource
-        self._scope = scope
+    def __init__(self, outlet: SpanOutlet, limits: SpanLimits) -> None:
+        self._outlet = outlet
         self._limits = limits
 
     def write(self, record: Record) -> None:
@@ -53,21 +39,19 @@ class SpanWriter:
         attributes = (
             {**record.attributes, **record.in_span} if record.in_span else record.attributes
         )
-        self._send(
-            ReadableSpan(
-                record.name,
-                record.span,
-                _parent(record.above),
-                self._resource,
-                self._bounded(attributes),
-                self._events(record),
-                record.links,
-                record.plan.kind.span_kind,
-                status=_status(record) if record.failed else _UNSET,
-                start_time=record.start_ns,
-                end_time=record.end_ns,
-                instrumentation_scope=self._scope,
-            )
+        above, failed = record.above, record.failed
+        self._outlet.span(
+            record.name,
+            record.span,
+            above if above.is_valid else None,
+            record.plan.kind.span_kind,
+            record.start_ns,
+            record.end_ns,
+            self._bounded(attributes),
+            self._events(record) if record.happenings else (),
+            record.links,
+            StatusCode.ERROR if failed else StatusCode.UNSET,
+            str(record.attributes.get(t.ERROR_MESSAGE.key, "")) if failed else None,
         )
 
     def _bounded(self, attributes: Mapping[str, Value]) -> Any:
@@ -78,19 +62,9 @@ class SpanWriter:
             return attributes
         return BoundedAttributes(most, attributes, max_value_len=longest)
 
-    def _events(self, record: Record) -> tuple[Event, ...] | BoundedList:  # type: ignore[type-arg] # not generic before 1.41
-        if not record.happenings:
-            return ()
+    def _events(self, record: Record) -> Sequence[Event]:
         events = tuple(
             Event(name, attributes, at_ns) for name, at_ns, attributes in record.happenings
         )
         most = self._limits.max_events
         return events if most is None or len(events) <= most else BoundedList.from_seq(most, events)
-
-
-def _parent(above: SpanContext) -> SpanContext | None:
-    return above if above.is_valid else None
-
-
-def _status(record: Record) -> Status:
-    return Status(StatusCode.ERROR, str(record.attributes.get(t.ERROR_MESSAGE.key, "")))

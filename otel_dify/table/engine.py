@@ -129,6 +129,7 @@ RUN = Kind(
     event="dify.workflow.run",
     start_event="dify.workflow.started",
     subject="run {dify.workflow.run_id}",
+    recovered=True,
 )
 NODE = Kind(
     name="node",
@@ -172,6 +173,7 @@ NODE = Kind(
     event="dify.node.execution",
     start_event="dify.node.started",
     subject="node {dify.node.title} ({dify.node.type})",
+    recovered=True,
 )
 DRAFT_NODE = Kind(
     name="draft node",

@@ -73,6 +73,7 @@ REQUEST = Kind(
     ),
     event="dify.http.request",
     subject="{http.request.method} {url.path} answered {http.response.status_code}",
+    recovered=True,
     hoists=True,
 )
 HTTP_CALL = Kind(

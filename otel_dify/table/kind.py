@@ -28,6 +28,7 @@ class Kind:
         start_event: name of the log event it emits when it starts; empty: none.
         subject: the operation in a sentence, as the event's body begins.
         hoists: whether what operations below it learn (run id, app) is written on it too.
+        recovered: whether one that its process never ended is ended by another.
         folds: whether a fast and successful one gets no span.
         folded: what the operation above such a one gets instead: their number, their seconds and
             those of the slowest.
@@ -45,6 +46,7 @@ class Kind:
     start_event: str = ""
     subject: str = ""
     hoists: bool = False
+    recovered: bool = False
     folds: bool = False
     folded: tuple[Attribute, ...] = ()
 

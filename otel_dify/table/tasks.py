@@ -66,5 +66,6 @@ TASK = Kind(
     status=TASK_STATE,
     event="dify.task.execution",
     subject="task {celery.task_name}",
+    recovered=True,
     hoists=True,
 )

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
-    OTLPMetricExporter as GrpcMetrics,
-)
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpans
 from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExportResult
@@ -16,8 +14,9 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
 
 from otel_dify import guard
 from otel_dify.export import delivery
-from otel_dify.export.delivery import Delivery
-from otel_dify.export.exporters import exporters
+from otel_dify.export import exporters as exporters_module
+from otel_dify.export.delivery import Watched
+from otel_dify.export.exporters import exporters, is_ours
 from otel_dify.export.file import FileLogExporter, FileMetricExporter, FileSpanExporter
 from otel_dify.process import process
 from otel_dify.settings import Settings
@@ -43,12 +42,32 @@ def made(signal: str, **environ: str) -> list[Any]:
     return found
 
 
-def test_otlp_over_http_is_what_there_is_without_a_word() -> None:
-    assert [type(it) for it in made("traces")] == [HttpSpans]
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("named", [None, "otlp", "otel_dify", "console,otlp"])
+def test_otlp_is_our_own_export(signal: str, named: str | None) -> None:
+    environ = {} if named is None else {f"OTEL_{signal.upper()}_EXPORTER": named}
+    assert is_ours(Settings(environ), signal)
 
 
-def test_the_protocol_chooses_the_exporter() -> None:
-    assert [type(it) for it in made("metrics", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")] == [GrpcMetrics]
+@pytest.mark.parametrize("named", ["none", "otlp_file", "otlp_proto_http"])
+def test_what_is_named_otherwise_is_not(named: str) -> None:
+    assert not is_ours(Settings({"OTEL_TRACES_EXPORTER": named}), "traces")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("otlp_proto_http", HttpSpans), ("otlp_proto_grpc", GrpcSpans)]
+)
+def test_the_stock_exporters_are_there_by_their_own_names(name: str, kind: type) -> None:
+    assert [type(it) for it in made("traces", OTEL_TRACES_EXPORTER=name)] == [kind]
+
+
+def test_grpc_that_is_not_installed_costs_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(exporters_module, "find_spec", lambda _: None)
+    assert not is_ours(Settings({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}), "logs")
+    [record] = caplog.records
+    assert record.getMessage().startswith("OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs the package")
 
 
 def test_several_exporters_have_each_what_the_other_has() -> None:
@@ -83,30 +102,6 @@ def test_an_unknown_exporter_costs_one_line_that_lists_those_there_are(
         assert name in record.getMessage()
 
 
-@pytest.mark.parametrize("address", ["otel-collector:4318", "ftp://collector", "http://", "4318"])
-def test_an_address_that_is_none_costs_one_line_for_all_signals(
-    address: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    for signal in SIGNALS:
-        assert made(signal, OTEL_EXPORTER_OTLP_ENDPOINT=address) == []
-    [record] = caplog.records
-    assert record.getMessage().startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT={address!r} cannot be used")
-
-
-def test_an_address_of_one_signal_that_is_none_costs_that_signal() -> None:
-    environ = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "collector"}
-    assert [len(made(signal, **environ)) for signal in SIGNALS] == [1, 1, 0]
-
-
-def test_grpc_takes_an_address_without_a_scheme() -> None:
-    """``collector:4317`` is what gRPC calls an address, and OpenTelemetry allows it there."""
-    environ = {
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "127.0.0.1:4317",
-    }
-    assert len(made("traces", **environ)) == 1
-
-
 def test_an_exporter_that_cannot_be_made_costs_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,10 +111,11 @@ def test_an_exporter_that_cannot_be_made_costs_one_line(
         raise ValueError("no such certificate")
 
     monkeypatch.setattr(HttpSpans, "__init__", refuse)
-    assert made("traces") == []
+    assert made("traces", OTEL_TRACES_EXPORTER="otlp_proto_http") == []
     [record] = caplog.records
     assert record.getMessage().startswith(
-        "OTEL_TRACES_EXPORTER: exporter 'otlp' cannot be made (ValueError: no such certificate)"
+        "OTEL_TRACES_EXPORTER: exporter 'otlp_proto_http' cannot be made "
+        "(ValueError: no such certificate)"
     )
     assert "OTEL_EXPORTER_*" in record.getMessage()
 
@@ -147,27 +143,25 @@ def test_a_destination_that_fails_says_so_once_and_once_more_when_it_works_again
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     exporter = Exporter(OK, BAD, BAD, OK, OK, BAD)
-    Delivery("traces", "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318").watch(exporter)
+    Watched(exporter, "traces", "exporter 'x'")
     for _ in range(6):
         exporter.export(["a", "b"])
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert [level for level, _ in said] == ["ERROR", "WARNING", "ERROR"]
-    assert said[0][1].startswith(
-        "traces cannot be delivered: OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 does not"
-    )
-    assert said[1][1].endswith("4 were lost meanwhile")
-    assert delivery.lost() == {"traces": 6}
+    assert said[0][1].startswith("traces cannot be delivered: exporter 'x' does not take them")
+    assert said[1][1] == "traces are delivered again to exporter 'x'"
+    assert delivery.lost() == {("traces", "failed"): 6}
 
 
 def test_an_exporter_that_raises_is_one_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     """The SDK would log each of its exceptions with its stack."""
     exporter = Exporter(ValueError("bad header"), ValueError("bad header"), OK)
-    Delivery("traces", "exporter 'x'").watch(exporter)
+    Watched(exporter, "traces", "exporter 'x'")
     assert [exporter.export(["a"]) for _ in range(3)] == [BAD, BAD, OK]
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
     assert "ValueError: bad header" in said[0]
-    assert delivery.lost() == {"traces": 2}
+    assert delivery.lost() == {("traces", "failed"): 2}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +175,7 @@ def test_an_exporter_that_raises_is_one_that_fails(caplog: pytest.LogCaptureFixt
 def test_a_forked_child_sends_nothing_of_its_parent(signal: str, success: object) -> None:
     """It has copies of what waits in its parent, which sends it."""
     exporter = Exporter(success, success)
-    Delivery(signal, "there").watch(exporter)
+    Watched(exporter, signal, "there")
 
     def child() -> str:
         return f"{exporter.export([1]) is success} {len(exporter.batches)}"

@@ -19,6 +19,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dify import guard
 from otel_dify import table as t
+from otel_dify.export.outlets import SdkLogs
 from otel_dify.operations.current import start
 from otel_dify.signals.logs import LogWriter
 from otel_dify.sources.dify import prints
@@ -31,9 +32,8 @@ class Bridged:
 
     def __init__(self) -> None:
         self._memory: list[ReadableLogRecord] = []
-        self._writer = LogWriter(
-            self._memory.append, Resource({}), InstrumentationScope("test"), 128, None
-        )
+        outlet = SdkLogs(self._memory.append, Resource({}), InstrumentationScope("test"))
+        self._writer = LogWriter(outlet, 128, None)
         self.may_send = True
         self.gives: Callable[[], LogWriter | None] = lambda: self._writer if self.may_send else None
         self.bridge = LogBridge(logging.INFO, self._give)

@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags
 
 from otel_dify import table as t
+from otel_dify.signals.cells import Cells
 from otel_dify.signals.points import OwnStore, SdkStore, views
 from otel_dify.signals.series import Exemplars
 
@@ -41,9 +42,8 @@ def by_sdk(instrument: t.Instrument, given_labels: Any, points: Iterable[float])
 
 def by_us(instrument: t.Instrument, given_labels: Any, points: Iterable[float]) -> Any:
     """Record in our store; return its one point."""
-    store = OwnStore(Exemplars())
+    store = OwnStore(Exemplars(), Cells())
     series = store.series(instrument, given_labels)
-    store.keep(instrument, series)
     for amount in points:
         series.record(amount, SAMPLED, 1)
     [metric] = store.collect()
@@ -90,9 +90,8 @@ def test_a_counter_has_the_sdks_sum(
     [("trace_based", {1}), ("always_on", {1, 3, None}), ("always_off", set())],
 )
 def test_exemplars_are_of_the_spans_that_the_operator_chose(of: str, kept: set[int | None]) -> None:
-    store = OwnStore(Exemplars(of))
+    store = OwnStore(Exemplars(of), Cells())
     series = store.series(t.DB_DURATION, {})
-    store.keep(t.DB_DURATION, series)
     # Each into a bucket of its own.
     series.record(0.0005, SAMPLED, 1)
     series.record(0.3, DROPPED, 1)

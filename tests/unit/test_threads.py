@@ -25,6 +25,7 @@ from otel_dify import table as t
 from otel_dify.operations import operation as operation_module
 from otel_dify.operations.current import start, wait_until_ended
 from otel_dify.operations.operation import Operation
+from otel_dify.signals.cells import Cells
 from otel_dify.signals.series import Counter, Exemplars, Histogram
 from otel_dify.sources.logging import LogBridge, attributes_of
 from tests.recording import Recording
@@ -262,8 +263,10 @@ def test_nothing_is_lost_between_any_two_steps(recorded: Recording) -> None:
 def test_no_point_of_a_series_is_lost_between_any_two_steps() -> None:
     rounds = 10
     exemplars = Exemplars()
-    counter = Counter({}, 0, exemplars, fractional=False)
-    histogram = Histogram({}, 0, exemplars, (1.0, 2.0))
+    counts, bounds = Cells().allocate(b"", Counter.INITIAL), (1.0, 2.0)
+    counter = Counter({}, 0, exemplars, counts, fractional=False)
+    cells = Cells().allocate(b"", Histogram.initial(bounds))
+    histogram = Histogram({}, 0, exemplars, cells, bounds)
     together = [threading.Barrier(THREADS) for _ in range(2 * rounds)]
 
     def work() -> None:

@@ -1,0 +1,121 @@
+"""Frames: how records lie in a segment of the journal.
+
+A frame is a header of 16 bytes and a payload::
+
+    checksum   4 bytes   CRC-32 of all that follows; numbers are little-endian
+    mark       2 bytes   `oD`: where reading goes on after a part that is damaged
+    sort       1 byte    ``Sort``
+               1 byte    nothing
+    scope      2 bytes   number of the record's scope in its segment
+               2 bytes   nothing
+    length     4 bytes   of the payload
+
+A page cache outlives the process that wrote to it, so that a frame is torn only where a process
+was killed while it copied: it is then the last of its segment, and its checksum does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import IntEnum
+from mmap import mmap
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+MARK = b"oD"
+_CHECKSUM = Struct("<I")
+_HEAD = Struct("<2sBxHxxI")
+HEADER = _CHECKSUM.size + _HEAD.size
+"""Bytes of a frame before its payload."""
+
+
+class Sort(IntEnum):
+    """What a frame holds.
+
+    A segment is complete in itself: it begins with the resource, and a scope comes before the
+    first record that is of it.
+    """
+
+    DAMAGED = 0
+    """Nothing that can be read; never written."""
+    RESOURCE = 1
+    """The fields of a request that say whose the records are."""
+    SCOPE = 2
+    """The fields of a request that say what made the records of a scope."""
+    RECORD = 3
+    """A record, as the bytes that a request has."""
+
+
+class Frame(NamedTuple):
+    """A frame that was read.
+
+    Attributes:
+        sort: what it holds, one of ``Sort``; of a later version, anything.
+        scope: number of its scope.
+        payload: its bytes.
+        end: where in the segment the next one begins.
+    """
+
+    sort: int
+    scope: int
+    payload: bytes
+    end: int
+
+
+def frame(sort: int, scope: int, payload: bytes) -> bytes:
+    """Make the bytes of a frame."""
+    head = _HEAD.pack(MARK, sort, scope, len(payload))
+    return _CHECKSUM.pack(crc32(payload, crc32(head))) + head + payload
+
+
+def read(view: mmap, at: int, until: int) -> Frame | None:
+    """Read the frame at a place; none where there is none, or it is damaged."""
+    if at + HEADER > until:
+        return None
+    mark, sort, scope, length = _HEAD.unpack_from(view, at + 4)
+    end = at + HEADER + length
+    if mark != MARK or end > until:
+        return None
+    content = view[at + 4 : end]
+    if crc32(content) != _CHECKSUM.unpack_from(view, at)[0]:
+        return None
+    return Frame(sort, scope, content[_HEAD.size :], end)
+
+
+def frames(view: mmap, at: int, until: int) -> Iterator[Frame]:
+    """Read frames from a place on; ``DAMAGED`` ones stand for what cannot be read.
+
+    Args:
+        view: the bytes of the segment.
+        at: where the first one begins.
+        until: where the segment ends.
+    """
+    while at < until:
+        found = read(view, at, until)
+        if found is None:
+            if _is_blank(view, at, until):
+                return
+            found = Frame(Sort.DAMAGED, 0, b"", _next(view, at + 1, until))
+        yield found
+        at = found.end
+
+
+_BLANK = bytes(HEADER)
+
+
+def _is_blank(view: mmap, at: int, until: int) -> bool:
+    """Tell whether nothing was written at a place: segments are filled with zeros."""
+    return view[at : min(at + HEADER, until)] == _BLANK[: until - at]
+
+
+def _next(view: mmap, at: int, until: int) -> int:
+    """Find the next frame that is whole."""
+    while True:
+        mark = view.find(MARK, at + _CHECKSUM.size, until)
+        if mark < 0:
+            return until
+        start = mark - _CHECKSUM.size
+        if read(view, start, until) is not None:
+            return start
+        at = start + 1

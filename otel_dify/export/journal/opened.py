@@ -1,0 +1,164 @@
+"""Opened: what a process has begun and not ended, so that others can end it when it was killed.
+
+A mapped file in the process's place has a slot for each operation that is open. A start writes one,
+an end frees it by storing a zero. It is read by whoever adopts the place.
+
+A header is followed by slots of 2 KiB each::
+
+    length    4 bytes   of the description; 0: free
+    checksum  4 bytes   CRC-32 of it
+    text      what was said of the operation, by Python's ``marshal``
+"""
+
+from __future__ import annotations
+
+import marshal
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+from otel_dify.export.journal.place import Home
+from otel_dify.process import process
+
+FILE = "opened"
+"""Name of the file in a place."""
+SLOT = 2_048
+"""Bytes of a slot; what is too long for it is noted without attributes."""
+AT_ONCE = 4_096
+"""Operations that are noted at once; more than that are not."""
+_GROW = 64
+_HEAD = Struct("<II")
+_LENGTH = Struct("<I")
+_VERSION = 4
+"""Version of ``marshal`` that every supported Python reads and writes."""
+
+type Plain = str | bool | int | float | Sequence[str]
+
+
+class Begun(NamedTuple):
+    """An operation that was begun.
+
+    Attributes:
+        kind: name of its kind.
+        trace_id: of its span.
+        span_id: of its span.
+        flags: trace flags of its span.
+        state: trace state of its span, as in a header.
+        above_trace_id: of the span above; 0 where there is none.
+        above_id: of the span above.
+        above_remote: whether that is another process's.
+        start_ns: its start, nanoseconds since the epoch.
+        span_name: name of its span where the table's pattern cannot be filled.
+        attributes: what was known of it.
+    """
+
+    kind: str
+    trace_id: int
+    span_id: int
+    flags: int
+    state: str
+    above_trace_id: int
+    above_id: int
+    above_remote: bool
+    start_ns: int
+    span_name: str
+    attributes: Mapping[str, Plain]
+
+
+class Opened:
+    """The operations of this process that others can end.
+
+    Args:
+        home: where the file is.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._view: mmap.mmap | None = None
+        self._path: Path | None = None
+        self._slots = 0
+        self._free: list[int] = []
+        self._broken = False
+
+    def add(self, begun: Begun) -> int | None:
+        """Note an operation; returns its slot, none where it cannot be noted."""
+        text = _text(begun)
+        if len(text) > SLOT - _HEAD.size:
+            text = _text(begun._replace(attributes={}))
+        with process.counting:
+            if not self._free and not self._grow():
+                return None
+            slot = self._free.pop()
+        view = self._view
+        if view is None:
+            return None
+        at = slot * SLOT
+        view[at + _HEAD.size : at + _HEAD.size + len(text)] = text
+        _HEAD.pack_into(view, at, len(text), crc32(text))
+        return slot
+
+    def remove(self, slot: int) -> None:
+        """Note that an operation has ended."""
+        if self._view is not None:
+            _LENGTH.pack_into(self._view, slot * SLOT, 0)
+            self._free.append(slot)
+
+    def any(self) -> bool:
+        """Tell whether something is noted that has not ended."""
+        return len(self._free) < self._slots
+
+    def _grow(self) -> bool:
+        """Make room for more; false where there is none to be had."""
+        if self._broken or self._slots >= AT_ONCE:
+            return False
+        try:
+            path = self._path
+            if path is None:
+                folder = self._home.path()
+                if folder is None:
+                    return False
+                path = folder / FILE
+            more = self._slots + max(_GROW, self._slots)
+            self._view = _mapped(path, more * SLOT)
+        except OSError:
+            # The journal says so too.
+            self._broken = True
+            return False
+        self._path = path
+        self._free += range(self._slots, more)
+        self._slots = more
+        return True
+
+
+def _text(begun: Begun) -> bytes:
+    return marshal.dumps((*begun,), _VERSION)  # type: ignore[arg-type] # all of it is plain
+
+
+def _mapped(path: Path, size: int) -> mmap.mmap:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def begun(folder: Path) -> Iterator[Begun]:
+    """Read what a dead process has begun and not ended.
+
+    Raises:
+        OSError: its file cannot be read.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    for at in range(0, len(content) - SLOT + 1, SLOT):
+        length, checksum = _HEAD.unpack_from(content, at)
+        text = content[at + _HEAD.size : at + _HEAD.size + length]
+        if 0 < length <= SLOT - _HEAD.size and crc32(text) == checksum:
+            yield Begun(*marshal.loads(text))  # noqa: S302 - written by a process of ours, 0600

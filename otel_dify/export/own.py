@@ -1,0 +1,136 @@
+"""Our own export: journals, what sends them, and what takes over from dead processes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from otel_dify import settings as s
+from otel_dify.export.adoption import Adoption
+from otel_dify.export.delivery import Delivery
+from otel_dify.export.encoding.logs import LogEncoder
+from otel_dify.export.encoding.request import encode_resource
+from otel_dify.export.encoding.spans import SpanEncoder
+from otel_dify.export.encoding.values import Attributes
+from otel_dify.export.journal.journal import Journal
+from otel_dify.export.journal.opened import Opened
+from otel_dify.export.journal.place import Home, Place
+from otel_dify.export.outlets import JournalLogs, JournalSpans, LogOutlet, SpanOutlet
+from otel_dify.export.sender import Sender
+from otel_dify.export.sending.destination import destination
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+BATCH = 1_024
+"""Records that are sent at once; so many that wait are not waited with."""
+_DELAYS = {"traces": s.SPAN_DELAY, "logs": s.LOG_DELAY}
+_KEPT = "what is not delivered is kept in {} and sent later"
+
+
+class OwnExport:
+    """Encodes, keeps and sends spans and log records.
+
+    Attributes:
+        opened: notes what is begun.
+
+    Args:
+        settings: the operator's settings.
+        signals: which of ``traces`` and ``logs`` it sends.
+        resource: the resource of this process.
+        owner: names this process in the name of its folder.
+        recover: ends in the place of a dead process what that has begun.
+        folder: where in the folder of journals its own are, and those that it takes over.
+    """
+
+    def __init__(
+        self,
+        settings: s.Settings,
+        signals: Iterable[str],
+        resource: Resource,
+        owner: str,
+        recover: Callable[[Place], None],
+        *,
+        folder: str = "dify",
+    ) -> None:
+        journals = settings.journal()
+        root = None if journals is None else journals / folder
+        self._home = Home(root, owner, encode_resource(resource))
+        self._attributes = Attributes()
+        self._most_bytes = settings[s.JOURNAL_SIZE] << 20
+        self.opened = Opened(self._home)
+        self._senders: dict[str, Sender] = {}
+        for signal in signals:
+            self._senders[signal] = self._sender(settings, signal)
+        adoption = Adoption(root, self._senders, BATCH, recover)
+        for sender in list(self._senders.values())[:1]:
+            sender.look = adoption.look
+
+    def _sender(self, settings: s.Settings, signal: str) -> Sender:
+        to = destination(settings, signal)
+        journal = Journal(signal, self._home, self._most_bytes, BATCH)
+        return Sender(
+            journal,
+            to.transport(),
+            Delivery(signal, to.where, _KEPT.format(self._home)),
+            delay_s=settings[_DELAYS[signal]] / 1000,
+            timeout_s=to.timeout_s,
+            oldest_s=settings[s.JOURNAL_AGE] * 3600,
+            chance=random.Random(),  # noqa: S311 - spreads attempts, hides nothing
+        )
+
+    def sends(self, signal: str) -> bool:
+        """Tell whether it sends a signal."""
+        return signal in self._senders
+
+    def journal(self, signal: str) -> Journal:
+        """Return the journal of a signal."""
+        return self._senders[signal].journal
+
+    def append(self, signal: str, scope: int, record: bytes) -> None:
+        """Put a record into the journal of a signal, and have it sent."""
+        sender = self._senders[signal]
+        sender.journal.append(scope, record)
+        sender.start()
+
+    def spans(self, scope: InstrumentationScope) -> SpanOutlet:
+        """Make the outlet of spans.
+
+        Args:
+            scope: the scope of operations.
+        """
+        sender = self._senders["traces"]
+        return JournalSpans(SpanEncoder(self._attributes), sender.journal, scope, sender.start)
+
+    def logs(self, scope: InstrumentationScope) -> LogOutlet:
+        """Make the outlet of the log records of a scope."""
+        sender = self._senders["logs"]
+        return JournalLogs(LogEncoder(self._attributes), sender.journal, scope, sender.start)
+
+    def flush(self, timeout_ms: int) -> None:
+        """Send what waits."""
+        for sender in self._senders.values():
+            sender.flush(timeout_ms)
+
+    def stop(self, deadline: float) -> None:
+        """Have what waits sent a last time.
+
+        Args:
+            deadline: until when, by ``time.monotonic``.
+        """
+        for sender in self._senders.values():
+            sender.stop(deadline)
+
+    def join(self, deadline: float) -> None:
+        """Wait until that is done; what was not sent waits in the journal for another process."""
+        done = [sender.join(deadline) for sender in self._senders.values()]
+        if all(done) and not self.opened.any():
+            self._home.delete()
+        else:
+            self._home.leave()
+
+    def forget(self) -> None:
+        """Let go of what a forked child has of its parent's."""
+        self._home.leave()

@@ -1,0 +1,216 @@
+"""The sender: takes batches out of the journal, sends them, and lets go of what has arrived.
+
+Nothing is given up because it could not be sent: it stays in the journal, within its limits, and is
+tried again ever more slowly. What a backend refuses is split until the one record that it refuses
+is alone. Journals of dead processes are adopted and sent behind the own one.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from otel_dify.export.delivery import Delivery, lose
+from otel_dify.export.journal.journal import Journal
+from otel_dify.export.sending.outcome import Delivered, Denied, Refused, Retry
+from otel_dify.export.ticking import Ticking
+
+if TYPE_CHECKING:
+    from otel_dify.export.adoption import Left
+    from otel_dify.export.journal.batch import Batch
+    from otel_dify.export.sending.outcome import Transport
+
+FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
+"""Seconds until the first of several attempts in a row, and until the last ones; each is twice as
+far as the one before, and up to a half less by chance, so that processes do not come together."""
+DENIED_S = 60.0
+"""Seconds until the next attempt where a token or an address is wrong: a person has to act."""
+LOOK_S = 15.0
+"""Seconds between two looks for journals of dead processes and for records that are too old."""
+REFUSED_IN_A_ROW = 16
+"""Records refused one after the other from which on the backend, and not a record, is the cause."""
+
+
+class Source(Protocol):
+    """What batches come out of."""
+
+    def take(self) -> Batch | None:
+        """Read the oldest records that wait; they stay until they are acknowledged."""
+
+    def acknowledge(self, batch: Batch) -> None:
+        """Let go of a batch."""
+
+    def release(self) -> None:
+        """Say that what was taken is not being sent now."""
+
+
+class Sender:
+    """Sends what is in the journals of one signal.
+
+    Attributes:
+        journal: this process's.
+        look: looks for what dead processes have left, and gives it to ``adopt``.
+
+    Args:
+        journal: this process's.
+        transport: sends the body of a request.
+        delivery: tells the operator how it goes.
+        delay_s: seconds that records wait to be sent together.
+        timeout_s: seconds that one request may take.
+        oldest_s: seconds after which records are dropped.
+        chance: where the jitter comes from.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        transport: Transport,
+        delivery: Delivery,
+        *,
+        delay_s: float,
+        timeout_s: float,
+        oldest_s: float,
+        chance: random.Random,
+    ) -> None:
+        self.look: Callable[[], None] | None = None
+        self.journal = journal
+        journal.full = self.wake
+        self._transport = transport
+        self._delivery = delivery
+        self._timeout_s = timeout_s
+        self._oldest_s = oldest_s
+        self._chance = chance
+        self._ticking = Ticking(f"otel_dify-{journal.signal}", delay_s, self._work)
+        self._sending = threading.Lock()
+        self._left: deque[Left] = deque()
+        self._retry_s = 0.0
+        self._not_before = 0.0
+        self._next_look = 0.0
+        self._refused = 0
+        self._deadline: float | None = None
+
+    def start(self) -> None:
+        """Begin, with the first record; asked again it does nothing."""
+        self._ticking.start()
+
+    def wake(self) -> None:
+        """Send at once: a full batch waits."""
+        self._ticking.wake()
+
+    def _work(self) -> None:
+        now, last = time.monotonic(), self._deadline is not None
+        if now < self._not_before and not last:
+            return
+        with self._sending:
+            # A process that ends at once looks too: it may be the only one there will be.
+            if now >= self._next_look and not (last and self._next_look):
+                self._next_look = now + LOOK_S
+                self._look()
+            self._send_all()
+
+    def _look(self) -> None:
+        """Drop what is too old, and look for what dead processes have left."""
+        self.journal.expire(self._oldest_s)
+        if self.look is not None:
+            self.look()
+
+    def adopt(self, left: Left) -> None:
+        """Take over what a dead process has left."""
+        self._left.append(left)
+
+    def _send_all(self) -> None:
+        """Send what waits now; records of this process go before those of dead ones."""
+        while self._send_own() and self._left:
+            left = self._left[0]
+            batch = left.take()
+            if batch is None:
+                left.done()
+                self._left.popleft()
+            elif not self._send(left, batch):
+                return
+
+    def _send_own(self) -> bool:
+        """Send what waits of this process; tell whether all of it has gone."""
+        while (batch := self.journal.take()) is not None:
+            if not self._send(self.journal, batch):
+                return False
+        return True
+
+    def _send(self, source: Source, batch: Batch) -> bool:
+        """Send a batch; tell whether to go on."""
+        try:
+            return self._deliver(source, batch)
+        finally:
+            source.release()
+
+    def _deliver(self, source: Source, batch: Batch) -> bool:
+        timeout_s = self._timeout_s
+        if self._deadline is not None:
+            timeout_s = min(timeout_s, self._deadline - time.monotonic())
+            if timeout_s <= 0:
+                return False
+        outcome = self._transport.send(batch.body(), timeout_s)
+        match outcome:
+            case Delivered(rejected, message):
+                self._retry_s = self._refused = 0
+                if rejected:
+                    lose(self.journal.signal, rejected, "rejected")
+                    self._delivery.rejected(rejected, message)
+                self._delivery.works()
+                source.acknowledge(batch)
+                return True
+            case Refused(reason) if self._refused < REFUSED_IN_A_ROW:
+                if len(batch) > 1:
+                    return all(self._deliver(source, half) for half in batch.halves())
+                self._refused += 1
+                lose(self.journal.signal, 1, "refused")
+                self._delivery.refused(reason)
+                source.acknowledge(batch)
+                return True
+            case Retry(reason, after_s):
+                self._wait(after_s)
+            case Refused(reason) | Denied(reason):
+                self._not_before = time.monotonic() + DENIED_S
+        self._delivery.fails(outcome.reason)
+        return False
+
+    def _wait(self, asked_s: float | None) -> None:
+        self._retry_s = min(self._retry_s * 2 or FIRST_RETRY_S, LAST_RETRY_S)
+        jittered = self._retry_s * self._chance.uniform(0.5, 1.0)
+        self._not_before = time.monotonic() + max(asked_s or 0.0, jittered)
+
+    def flush(self, timeout_ms: int) -> None:
+        """Send what waits, once and now."""
+        if self._sending.acquire(timeout=timeout_ms / 1000):
+            self._deadline = time.monotonic() + timeout_ms / 1000
+            try:
+                with suppress_instrumentation():
+                    self._send_all()
+            finally:
+                self._deadline = None
+                self._sending.release()
+
+    def stop(self, deadline: float) -> None:
+        """Have what waits sent a last time.
+
+        Args:
+            deadline: until when, by ``time.monotonic``.
+        """
+        self._deadline = deadline
+        self._ticking.stop()
+
+    def join(self, deadline: float) -> bool:
+        """Wait until that is done, and tell whether nothing in files waits."""
+        if not self._ticking.join(deadline):
+            # It still sends. The end of the process leaves what waits.
+            return False
+        self._transport.close()
+        for left in self._left:
+            left.leave()
+        return self.journal.close()
