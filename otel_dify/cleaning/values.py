@@ -12,9 +12,11 @@ def as_value(value: object) -> Value:
     """Turn a value into one that OpenTelemetry accepts: text, number, truth or list of text."""
     if isinstance(value, str):
         return encodable(value)
-    if isinstance(value, bool | int | float):
-        # OTLP has integers of 64 bits.
-        return str(value) if isinstance(value, int) and value.bit_length() > 63 else value  # noqa: PLR2004 - see above
+    if isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        # OTLP has integers of 64 bits. An enumeration becomes what it stands for.
+        return int(value) if value.bit_length() < 64 else str(int(value))  # noqa: PLR2004 - see above
     if isinstance(value, list | tuple):
         return tuple(encodable(str(part)) for part in value)
     try:
@@ -24,10 +26,13 @@ def as_value(value: object) -> Value:
 
 
 def encodable(text: str) -> str:
-    """Return text that UTF-8 can write: half a surrogate pair, which JSON can hold, cannot be sent.
+    """Return plain text that UTF-8 can write.
 
-    One such text would cost all that is sent with it.
+    Half a surrogate pair, which JSON can hold, cannot be sent, and would cost all that is sent with
+    it. An enumeration becomes what it stands for.
     """
+    if type(text) is not str:
+        text = str.__str__(text)
     if text.isascii():
         return text
     return text.encode("utf-8", "replace").decode()

@@ -62,7 +62,9 @@ class _Journaled:
             self._by_resource.clear()
         found = self._by_resource.get(resource)
         if found is None:
-            own = OwnExport(self._settings, (self._signal,), resource, _FOLDER, _nothing, folder=_FOLDER)
+            own = OwnExport(
+                self._settings, (self._signal,), resource, _FOLDER, _nothing, folder=_FOLDER
+            )
             found = self._by_resource[resource] = own, Scopes(own.journal(self._signal))
         own, scopes = found
         own.append(self._signal, scopes.number(scope), record)

@@ -36,7 +36,7 @@ def begun_of(operation: Operation, above: SpanContext) -> Begun:
         operation.kind.name,
         span.trace_id,
         span.span_id,
-        span.trace_flags,
+        int(span.trace_flags),
         span.trace_state.to_header() if span.trace_state else "",
         above.trace_id,
         above.span_id,

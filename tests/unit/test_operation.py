@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from decimal import Decimal
+from enum import Enum, IntEnum
 from types import SimpleNamespace
 from typing import Any
 
@@ -318,3 +319,21 @@ def test_a_type_that_says_nothing_gives_way_to_that_of_the_cause(
     node.fail(text, own)
     assert node.get(t.ERROR_TYPE) == error_type
     assert node.get(t.ERROR_CATEGORY) == category
+
+
+class _Mode(str, Enum):  # noqa: UP042 - as Dify has them; its `str` is another text
+    WEB = "web-app"
+
+
+class _Level(IntEnum):
+    HIGH = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [(_Mode.WEB, "web-app"), (_Level.HIGH, 3), (1.5, 1.5), (True, True), (2**70, str(2**70))],
+)
+def test_values_are_of_plain_types(value: object, plain: object) -> None:
+    """What is noted of a start, and what is kept encoded, is told apart by its exact type."""
+    made = as_value(value)
+    assert (type(made), made) == (type(plain), plain)
