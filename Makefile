@@ -12,7 +12,7 @@ KEEP ?=
 .DEFAULT_GOAL := help
 # The parts of `make test` are in the order of what they take.
 .NOTPARALLEL:
-.PHONY: help demo test test-dify bench bench-dify environment redis lint format docs check-docs native unit versions lock clean
+.PHONY: help demo test test-dify bench bench-dify environment redis lint format docs proto check-docs native unit versions lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -54,6 +54,9 @@ format: environment ## write the code as the linter wants it
 docs: environment ## generate the documentation that comes from tables in the code
 	$(BIN)/python -m otel_dify.docs
 	$(BIN)/python -m collector.grafana
+
+proto: ## generate the Python module of the lean OTLP schema
+	scripts/uv run --quiet --script proto/generate.py
 
 check-docs: environment
 	$(BIN)/python -m otel_dify.docs --check

@@ -83,7 +83,6 @@ class LogEncoder:
             set_value(log.body, body)
         except Exception as error:  # noqa: BLE001 - a body may be of any class
             log.body.Clear()
-            log.body.SetInParent()
             failed("otel_dify.export.encoding.body", error)
         if attributes:
             log.attributes.extend(self._attributes(attributes))

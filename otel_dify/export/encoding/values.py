@@ -2,8 +2,8 @@
 
 Values become what OTLP's mapping of attribute types says
 (https://opentelemetry.io/docs/specs/otel/common/attribute-type-mapping/): integers of more than 64
-bits are sent as text. Text that UTF-8 cannot write has ``?`` where it cannot. What OTLP has no type
-for is left out, and is nothing that another attribute, or what carries them, is lost for.
+bits are sent as text. Text that UTF-8 cannot write has ``?`` where it cannot. An attribute that
+OTLP has no type for is left out; the others, and the span or record, are sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Attributes:
     May be used by many threads: what is kept is only ever added to or replaced as a whole.
 
     Args:
-        at_most: how many attributes are kept at least, and half of how many at most.
+        at_most: how many attributes are kept before the oldest are forgotten; twice as many while
+            new ones come.
     """
 
     def __init__(self, at_most: int = 4096) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.message import Message
 from hypothesis import settings
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common._internal import _encode_attributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
@@ -21,7 +22,7 @@ from otel_dify.export.encoding.request import (
     requests_joined,
 )
 
-seeded = settings(derandomize=True, deadline=None, max_examples=200)
+seeded = settings(derandomize=True, deadline=None, max_examples=100)
 
 INT64 = 2**63
 # A few keys and values that come again and again, so that what was kept is met; among the values
@@ -36,8 +37,10 @@ scalars: st.SearchStrategy[Any] = (
     | st.binary(max_size=10)
     | st.booleans()
 )
+# Up to 1.41 the stock exporter drops an attribute that is None, or leaves its value out.
+nothing: st.SearchStrategy[Any] = st.none() if _encode_attributes({"a": None}) else st.nothing()
 anything: st.SearchStrategy[Any] = st.recursive(
-    scalars | st.none(),
+    scalars | nothing,
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.lists(inner, max_size=4).map(tuple)

@@ -164,7 +164,7 @@ def test_metrics_of_the_sdk_are_what_the_stock_exporter_makes_of_them() -> None:
     meter = provider.get_meter("scope", "1", "schema")
     meter.create_counter("counter", "s", "what it counts").add(3, {"a": "b", "c": 1, "d": True})
     meter.create_up_down_counter("up_down").add(-1.5)
-    meter.create_observable_gauge("gauge", [lambda _: [Observation(2.5, {"a": ["b"]})]])
+    meter.create_observable_gauge("gauge", [lambda _: [Observation(2.5, {"a": 0.5})]])
     for name in ("histogram", "exponential"):
         histogram = meter.create_histogram(name)
         for value in (-3, 0, 1, 7.5, 100_000):
