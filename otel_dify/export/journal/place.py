@@ -53,7 +53,7 @@ class Place:
         lock = os.open(making / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (making / _RESOURCE).write_bytes(resource)
+            _write(making / _RESOURCE, resource)
             made = root / name
             making.rename(made)
         except OSError:
@@ -150,6 +150,12 @@ class Home:
         if self._place is not None:
             self._place.leave()
             self._place = None
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
 
 
 def adopt(root: Path) -> Iterator[Place]:
