@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 DIFY = "Dify itself"
-SENDING = "sending (HTTP client below an exporter)"
+SENDING = "sending"
 _ENCODING = "encoding (exporters, protobuf)"
 _COLLECTION = "collection of metrics (SDK)"
 
@@ -27,6 +27,13 @@ _OWNERS = (
     ("otel_dify/signals/series", "points"),
     ("otel_dify/signals/spans", "spans"),
     ("otel_dify/signals/events", "events"),
+    ("otel_dify/signals/", "events"),
+    ("otel_dify/export/encoding/", "encoding"),
+    ("otel_dify/export/journal/", "journal"),
+    ("otel_dify/export/outlets", "journal"),
+    ("otel_dify/export/metrics", "collection of metrics"),
+    ("otel_dify/measuring", "collection of metrics"),
+    ("otel_dify/export/", SENDING),
     ("otel_dify/", "the rest of otel_dify"),
     ("opentelemetry/exporter/", _ENCODING),
     ("opentelemetry/instrumentation/", "upstream instrumentations"),

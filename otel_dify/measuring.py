@@ -38,6 +38,7 @@ from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.exporters import exporters, is_ours
 from otel_dify.export.metrics import MetricSender
 from otel_dify.export.otlp import OtelDifyMetricExporter
+from otel_dify.export.progress import Progress
 from otel_dify.export.sending.destination import destination
 from otel_dify.guard import failed, say_once
 from otel_dify.operations.current import Open
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
     from otel_dify.resource import Slot
 
+_LABELS = 16_384
+"""Labels whose encoding is kept: more than a process has series, so that each is encoded once."""
 LOOK_S = 60.0
 """Seconds between two looks for what dead processes have counted."""
 _KEPT = "what is counted meanwhile is sent later"
@@ -100,7 +103,7 @@ class Metrics:
             every_ms, timeout_ms = settings[s.METRIC_INTERVAL], settings[s.METRIC_TIMEOUT]
             self._collections.append(Collections(exporter, collect, every_ms, timeout_ms))
         if ours:
-            self._collections.append(self._sender(self._collecting(store)))
+            self._collections.append(self._sender(store))
 
     def _provider(self, readers: Sequence[MetricReader]) -> MeterProvider:
         exemplar_filter = {
@@ -152,15 +155,16 @@ class Metrics:
 
         return collect
 
-    def _sender(self, collect: Callable[[], list[Metric]]) -> MetricSender:
+    def _sender(self, store: OwnStore) -> MetricSender:
         to = destination(self._settings, "metrics")
         return MetricSender(
-            collect,
-            MetricEncoder(Attributes()),
+            self._collecting(store),
+            MetricEncoder(Attributes(_LABELS)),
             encode_resource(self._resource),
             encode_scope(SCOPE),
             transport=to.transport(),
             delivery=Delivery("metrics", to.where, _KEPT),
+            progress=Progress(store, "metrics", to.protocol),
             every_s=self._settings[s.METRIC_INTERVAL] / 1000,
             timeout_s=min(to.timeout_s, self._settings[s.METRIC_TIMEOUT] / 1000),
             sent=self._cells.note_sent,

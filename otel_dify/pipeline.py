@@ -55,7 +55,10 @@ class Pipeline:
             metrics = Metrics(settings, self._resource, self._slot)
             ours = [signal for signal in ("traces", "logs") if is_ours(settings, signal)]
             owner = f"{re.sub(r'[^\w.-]', '_', role)}-{self._slot.number}"
-            self._own = OwnExport(settings, ours, self._resource, owner, self._recover)
+            self._own = OwnExport(
+                settings, ours, self._resource, owner, self._recover, counts=metrics.store
+            )
+            self._provide_progress()
             traces = _batches(settings, "traces", s.SPAN_DELAY, s.SPAN_QUEUE)
             logs = _batches(settings, "logs", s.LOG_DELAY, s.LOG_QUEUE)
             self.signals = Signals(
@@ -100,6 +103,13 @@ class Pipeline:
         gauges.provide(t.WORKERS, lambda: [(1, {})])
         gauges.provide(t.HOOK_FAILURES, _hook_failures)
         gauges.provide(t.ITEMS_LOST, _items_lost)
+
+    def _provide_progress(self) -> None:
+        own = self._own
+        gauges.provide(t.SPANS_WAITING, lambda: own.waiting("traces"))
+        gauges.provide(t.LOGS_WAITING, lambda: own.waiting("logs"))
+        gauges.provide(t.JOURNAL_BYTES, own.sizes)
+        gauges.provide(t.JOURNAL_AGE, own.ages)
 
     @cached_property
     def tracer_provider(self) -> TracerProvider:

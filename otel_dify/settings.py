@@ -327,10 +327,10 @@ LOG_ATTRIBUTE_LENGTH: Setting[int | None] = Setting(
 )
 SPAN_DELAY = Setting(
     "OTEL_BSP_SCHEDULE_DELAY",
-    default=1_000,
+    default=5_000,
     parse=_at_least(1),
     doc="Milliseconds that spans wait to be sent together.",
-    shown_default="1000",
+    shown_default="5000",
     standard=True,
 )
 SPAN_QUEUE = Setting(
@@ -343,10 +343,10 @@ SPAN_QUEUE = Setting(
 )
 LOG_DELAY = Setting(
     "OTEL_BLRP_SCHEDULE_DELAY",
-    default=1_000,
+    default=5_000,
     parse=_at_least(1),
     doc="Milliseconds that log records wait to be sent together.",
-    shown_default="1000",
+    shown_default="5000",
     standard=True,
 )
 LOG_QUEUE = Setting(

@@ -22,6 +22,7 @@ from otel_dify.export.ticking import Ticking
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric
 
+    from otel_dify.export.progress import Progress
     from otel_dify.export.sending.outcome import Transport
 
 
@@ -35,6 +36,7 @@ class MetricSender:
         scope: the same of what made them.
         transport: sends the body of a request.
         delivery: tells the operator how it goes.
+        progress: counts how it goes.
         every_s: seconds between two collections.
         timeout_s: seconds that one request may take.
         sent: told whether the last values of this process have been sent.
@@ -50,6 +52,7 @@ class MetricSender:
         *,
         transport: Transport,
         delivery: Delivery,
+        progress: Progress,
         every_s: float,
         timeout_s: float,
         sent: Callable[[], None],
@@ -61,6 +64,7 @@ class MetricSender:
         self._scope = scope
         self._transport = transport
         self._delivery = delivery
+        self._progress = progress
         self._timeout_s = timeout_s
         self._sent = sent
         self._look = look
@@ -98,7 +102,10 @@ class MetricSender:
             timeout_s = min(timeout_s, self._deadline - time.monotonic())
             if timeout_s <= 0:
                 return False
-        outcome = self._transport.send(request(resource, [(self._scope, records)]), timeout_s)
+        body, began = request(resource, [(self._scope, records)]), time.monotonic()
+        outcome = self._transport.send(body, timeout_s)
+        failed_by = "" if isinstance(outcome, Delivered) else type(outcome).__name__.lower()
+        self._progress.sent(time.monotonic() - began, len(records), len(body), failed_by)
         if isinstance(outcome, Delivered):
             if outcome.rejected:
                 lose("metrics", outcome.rejected, "rejected")

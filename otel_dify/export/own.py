@@ -17,12 +17,15 @@ from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.opened import Opened
 from otel_dify.export.journal.place import Home, Place
 from otel_dify.export.outlets import JournalLogs, JournalSpans, LogOutlet, SpanOutlet
+from otel_dify.export.progress import Counts, Progress, Uncounted
 from otel_dify.export.sender import Sender
 from otel_dify.export.sending.destination import destination
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+type Reading = tuple[float, dict[str, str]]
 
 BATCH = 1_024
 """Records that are sent at once; so many that wait are not waited with."""
@@ -42,6 +45,7 @@ class OwnExport:
         resource: the resource of this process.
         owner: names this process in the name of its folder.
         recover: ends in the place of a dead process what that has begun.
+        counts: counts how sending goes; nothing where there is none.
         folder: where in the folder of journals its own are, and those that it takes over.
     """
 
@@ -53,12 +57,14 @@ class OwnExport:
         owner: str,
         recover: Callable[[Place], None],
         *,
+        counts: Counts | None = None,
         folder: str = "dify",
     ) -> None:
         journals = settings.journal()
         root = None if journals is None else journals / folder
         self._home = Home(root, owner, encode_resource(resource))
         self._attributes = Attributes()
+        self._counts = counts or Uncounted()
         self._most_bytes = settings[s.JOURNAL_SIZE] << 20
         self.opened = Opened(self._home)
         self._senders: dict[str, Sender] = {}
@@ -75,6 +81,7 @@ class OwnExport:
             journal,
             to.transport(),
             Delivery(signal, to.where, _KEPT.format(self._home)),
+            Progress(self._counts, signal, to.protocol),
             delay_s=settings[_DELAYS[signal]] / 1000,
             timeout_s=to.timeout_s,
             oldest_s=settings[s.JOURNAL_AGE] * 3600,
@@ -84,6 +91,18 @@ class OwnExport:
     def sends(self, signal: str) -> bool:
         """Tell whether it sends a signal."""
         return signal in self._senders
+
+    def waiting(self, signal: str) -> list[Reading]:
+        """Read how many records of a signal wait."""
+        return [(self._senders[signal].journal.waiting, {})] if self.sends(signal) else []
+
+    def sizes(self) -> list[Reading]:
+        """Read how many bytes the journals have, by signal."""
+        return [(it.journal.bytes, {"signal": name}) for name, it in self._senders.items()]
+
+    def ages(self) -> list[Reading]:
+        """Read how old the oldest part of each journal is that waits, in seconds, by signal."""
+        return [(it.journal.age, {"signal": name}) for name, it in self._senders.items()]
 
     def journal(self, signal: str) -> Journal:
         """Return the journal of a signal."""

@@ -24,6 +24,7 @@ from otel_dify.export.ticking import Ticking
 if TYPE_CHECKING:
     from otel_dify.export.adoption import Left
     from otel_dify.export.journal.batch import Batch
+    from otel_dify.export.progress import Progress
     from otel_dify.export.sending.outcome import Transport
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
@@ -61,6 +62,7 @@ class Sender:
         journal: this process's.
         transport: sends the body of a request.
         delivery: tells the operator how it goes.
+        progress: counts how it goes.
         delay_s: seconds that records wait to be sent together.
         timeout_s: seconds that one request may take.
         oldest_s: seconds after which records are dropped.
@@ -72,6 +74,7 @@ class Sender:
         journal: Journal,
         transport: Transport,
         delivery: Delivery,
+        progress: Progress,
         *,
         delay_s: float,
         timeout_s: float,
@@ -83,6 +86,7 @@ class Sender:
         journal.full = self.wake
         self._transport = transport
         self._delivery = delivery
+        self._progress = progress
         self._timeout_s = timeout_s
         self._oldest_s = oldest_s
         self._chance = chance
@@ -155,7 +159,10 @@ class Sender:
             timeout_s = min(timeout_s, self._deadline - time.monotonic())
             if timeout_s <= 0:
                 return False
-        outcome = self._transport.send(batch.body(), timeout_s)
+        body, began = batch.body(), time.monotonic()
+        outcome = self._transport.send(body, timeout_s)
+        failed_by = "" if isinstance(outcome, Delivered) else type(outcome).__name__.lower()
+        self._progress.sent(time.monotonic() - began, len(batch), len(body), failed_by)
         match outcome:
             case Delivered(rejected, message):
                 self._retry_s = self._refused = 0

@@ -168,19 +168,25 @@ class Journal:
         """Bytes of its segments."""
         return sum(segment.size for segment in list(self._segments))
 
+    @property
+    def age(self) -> float:
+        """Seconds since the oldest segment that has something waiting was begun; 0 without one."""
+        begun = [segment.begun_ns for segment in list(self._segments) if segment.waiting]
+        return max(time.time_ns() - min(begun), 0) / 1e9 if begun else 0.0
+
     def take(self) -> Batch | None:
         """Read the oldest records that wait; they stay until they are acknowledged."""
         with process.counting:
             self._since_full = 0
             segments = self._segments
-            if segments and not self._home.has(segments[-1].path):
-                # Somebody has removed the folder: what comes goes into another.
-                segments[-1].seal()
             while segments and segments[0].sent and len(segments) > 1:
                 self._free(segments.popleft())
             if not segments or segments[0].sent:
                 return None
             segment = self._sending = segments[0]
+            if not self._home.has(segments[-1].path):
+                # Somebody has removed the folder: what comes goes into another.
+                segments[-1].seal()
         reader = self._reader
         if reader is None or reader.segment is not segment:
             reader = self._reader = Reader(segment, self._size)
