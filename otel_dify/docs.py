@@ -13,7 +13,7 @@ from pathlib import Path
 
 from otel_dify import table as t
 from otel_dify.operations.folded import REPEATED
-from otel_dify.settings import SETTINGS
+from otel_dify.settings import SETTINGS, START_EVENTS
 from otel_dify.table.instrument import Amount, Recording, When
 
 HEAD = """\
@@ -107,7 +107,11 @@ def _kind(kind: t.Kind) -> Iterator[str]:
     elif kind.folds:
         yield "- A fast and successful one has no span"
     if kind.event:
-        started = f", and `{kind.start_event}` when it starts" if kind.start_event else ""
+        started = (
+            f", and with `{START_EVENTS.name}=true` `{kind.start_event}` when it starts"
+            if kind.start_event
+            else ""
+        )
         yield f"- Log event: `{kind.event}`{started}"
     yield ""
     yield from _attributes(kind.attributes)

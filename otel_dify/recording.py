@@ -76,7 +76,7 @@ class Signals:
             Writers(
                 SpanWriter(spans, SpanLimits()),
                 PointWriter(store, owner_labels=settings[s.METRIC_TENANT_LABELS]),
-                EventWriter(LogWriter(logs(SCOPE), *limits)),
+                EventWriter(LogWriter(logs(SCOPE), *limits), starts=settings[s.START_EVENTS]),
             ),
             opened,
         )

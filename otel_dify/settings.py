@@ -401,6 +401,21 @@ LOG_LEVEL = Setting(
     doc="Lowest level of Python log records that are sent.",
     shown_default="info",
 )
+HTTP_CLIENT_LOGS = Setting(
+    "OTEL_DIFY_HTTP_CLIENT_LOGS",
+    default=False,
+    parse=_boolean,
+    doc="Send what HTTPX logs of each call below WARNING as well; the call's span says the same.",
+    shown_default="false",
+)
+START_EVENTS = Setting(
+    "OTEL_DIFY_START_EVENTS",
+    default=False,
+    parse=_boolean,
+    doc="Send an event for the start of each run and node as well (`dify.workflow.started`, "
+    "`dify.node.started`), not only for its end: for who looks for what hangs in the logs.",
+    shown_default="false",
+)
 METRIC_TENANT_LABELS = Setting(
     "OTEL_DIFY_METRIC_TENANT_LABELS",
     default=True,
@@ -454,6 +469,8 @@ SETTINGS: tuple[Setting[object], ...] = (
     JOURNAL_SIZE,
     JOURNAL_AGE,
     LOG_LEVEL,
+    HTTP_CLIENT_LOGS,
+    START_EVENTS,
     METRIC_TENANT_LABELS,
     QUERY_SPAN_MS,
 )

@@ -22,7 +22,7 @@ from otel_dify.cleaning.content import ContentGate
 from otel_dify.guard import say_once
 from otel_dify.patching import gevent_pending, watch_gevent
 from otel_dify.process import State, process
-from otel_dify.sources.logging import LogBridge
+from otel_dify.sources.logging import REPEATED, LogBridge
 
 if TYPE_CHECKING:
     from otel_dify.pipeline import Pipeline
@@ -148,6 +148,13 @@ def role_of(command: Sequence[str]) -> str:
     return program.removesuffix(".py") or "python"
 
 
+def said_by_spans(settings: s.Settings) -> frozenset[str]:
+    """Name the loggers whose lines a span repeats, unless calls of HTTPX get no spans."""
+    disabled = settings.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
+    names = {name.strip() for name in disabled.split(",")}
+    return frozenset() if settings[s.HTTP_CLIENT_LOGS] or names & {"httpx", "*"} else REPEATED
+
+
 def _bridge_logs(settings: s.Settings) -> None:
     """Attach the bridge; lines wait while gevent has still to patch."""
 
@@ -158,6 +165,11 @@ def _bridge_logs(settings: s.Settings) -> None:
     if settings[s.LOGS_EXPORTER] == ("none",):
         return
     level = logging.getLevelNamesMapping()[settings[s.LOG_LEVEL].upper()]
-    bridge = LogBridge(level, writer, content=ContentGate(settings[s.CAPTURE_CONTENT]).event)
+    bridge = LogBridge(
+        level,
+        writer,
+        content=ContentGate(settings[s.CAPTURE_CONTENT]).event,
+        left_out=said_by_spans(settings),
+    )
     bridge.attach()
     process.keep(bridge)

@@ -76,14 +76,17 @@ class Recording:
 
     Args:
         content: value of ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, lower case.
+        environment: other settings.
     """
 
-    def __init__(self, content: str = "no_content") -> None:
+    def __init__(self, content: str = "no_content", **environment: str) -> None:
         resource = Resource({})
         self._ended: list[ReadableSpan] = []
         self._logs: list[ReadableLogRecord] = []
         self._store = OwnStore(Exemplars(), Cells())
-        settings = Settings({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content})
+        settings = Settings(
+            {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content, **environment}
+        )
         self.signals = Signals(
             resource,
             settings,
@@ -207,14 +210,14 @@ def _short(key: str) -> str:
 
 
 @contextmanager
-def recording(content: str = "no_content") -> Iterator[Recording]:
+def recording(content: str = "no_content", **environment: str) -> Iterator[Recording]:
     """Record all operations of a block; afterwards none is recorded any more.
 
     Raises:
         AssertionError: one of our hooks failed in the block and nobody cleared ``guard.caught()``.
     """
     guard.caught().clear()
-    made = Recording(content)
+    made = Recording(content, **environment)
     with recording_by(made):
         yield made
     failures = dict(guard.caught())

@@ -19,10 +19,11 @@ class Pattern:
         missing: what stands for an attribute that has no value.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_names", "_parts")
 
     def __init__(self, pattern: str, missing: str = "") -> None:
         texts = _FIELD.split(pattern)
+        self._names = frozenset(texts[1::2])
         # Texts and names take turns: a name's text is what stands for it where it is missing.
         self._parts = tuple(
             (missing, part) if number % 2 else (part, "")
@@ -34,6 +35,10 @@ class Pattern:
         """Put values of attributes for their names."""
         return "".join(str(known.get(name, text)) if name else text for text, name in self._parts)
 
+    def fits(self, known: Mapping[str, Value]) -> bool:
+        """Tell whether every attribute that it names has a value."""
+        return self._names <= known.keys()
+
 
 class Plan:
     """A kind's plan.
@@ -42,14 +47,18 @@ class Plan:
         kind: its row of the table.
         span_name: the pattern of its span's name.
         subject: the pattern that its sentences begin with.
+        done: how they go on for one that succeeded.
+        failed: how they go on for one that failed.
     """
 
-    __slots__ = ("kind", "span_name", "subject")
+    __slots__ = ("done", "failed", "kind", "span_name", "subject")
 
     def __init__(self, kind: t.Kind) -> None:
         self.kind = kind
         self.span_name = Pattern(kind.span_name)
         self.subject = Pattern(kind.subject or kind.name, missing="?")
+        self.done = Pattern(kind.done)
+        self.failed = Pattern(kind.failed)
 
 
 PLANS = {kind: Plan(kind) for kind in t.KINDS}

@@ -90,7 +90,7 @@ class Recorder:
         operation.span_context = self._identities.new(operation)
         if kind.recovered and self._opened is not None:
             _guarded("start", self._note, operation)
-        if kind.start_event:
+        if kind.start_event and self._writers.events.starts:
             _guarded("event", self._writers.events.started, operation)
 
     def _note(self, operation: Operation) -> None:

@@ -1,6 +1,6 @@
 """Log events: the writer that makes a structured event of a record.
 
-Runs and nodes have one for their start as well: what has begun and not ended is what hangs.
+Runs and nodes may have one for their start as well: what has begun and not ended is what hangs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,32 @@ if TYPE_CHECKING:
     from otel_dify.records.record import Record
     from otel_dify.signals.logs import LogWriter
 
+# Outcome to what a sentence says of it, and the word before its seconds.
+_OUTCOMES = {
+    "exception": ("recovered from a failure", "in"),
+    "partial-succeeded": ("partly succeeded", "in"),
+    "paused": ("paused", "after"),
+    "stopped": ("was stopped", "after"),
+    "RETRY": ("is to be retried, it failed", "in"),
+    "REVOKED": ("was revoked", "after"),
+    "REJECTED": ("was rejected", "after"),
+    "IGNORED": ("was ignored", "after"),
+}
+
 
 class EventWriter:
     """Writes records as log events.
 
     Args:
         logs: writes log records.
+        starts: whether starts are events as well.
+
+    Attributes:
+        starts: the same.
     """
 
-    def __init__(self, logs: LogWriter) -> None:
+    def __init__(self, logs: LogWriter, *, starts: bool) -> None:
+        self.starts = starts
         self._logs = logs
 
     def started(self, operation: Operation) -> None:
@@ -66,8 +83,13 @@ class EventWriter:
 
 def sentence(record: Record) -> str:
     """Say what happened, for who reads the log: subject, outcome, seconds, cause."""
-    kind, known = record.plan.kind, record.attributes
+    plan, known = record.plan, record.attributes
+    kind = plan.kind
     status = known.get(kind.status.key) if kind.status else None
-    outcome = status or ("failed" if record.failed else "succeeded")
-    cause = f": {known.get(t.ERROR_MESSAGE.key, '')}" if record.failed else ""
-    return f"{record.plan.subject.fill(known)} {outcome} in {record.seconds:.3f} s{cause}"
+    outcome, before = _OUTCOMES.get(str(status), ("", "in"))
+    if not outcome:
+        pattern, plain = (plan.failed, "failed") if record.failed else (plan.done, "succeeded")
+        outcome = pattern.fill(known) if pattern.fits(known) else plain
+    took = "" if kind.at_once and not record.failed else f" {before} {record.seconds:.3f} s"
+    message = known.get(t.ERROR_MESSAGE.key)
+    return f"{plan.subject.fill(known)} {outcome}{took}{f': {message}' if message else ''}"

@@ -42,6 +42,17 @@ _SEVERITIES = (
     (logging.INFO, SeverityNumber.INFO),
     (logging.DEBUG, SeverityNumber.DEBUG),
 )
+REPEATED = frozenset(
+    {
+        "httpx",
+        "httpcore.connection",
+        "httpcore.http11",
+        "httpcore.http2",
+        "httpcore.proxy",
+        "httpcore.socks",
+    }
+)
+"""Loggers of HTTPX, which below WARNING say of each call what its span says."""
 _MEANWHILE = 16
 HELD = 256
 """Lines kept until the process may send: those of its start."""
@@ -70,12 +81,19 @@ class LogBridge:
         writer: gives what writes log records, or none while the process must not send yet; until
             then the last ``HELD`` lines wait.
         content: whether lines are sent with what users and models wrote.
+        left_out: loggers of which only warnings and errors are sent.
     """
 
     def __init__(
-        self, level: int, writer: Callable[[], LogWriter | None], *, content: bool = False
+        self,
+        level: int,
+        writer: Callable[[], LogWriter | None],
+        *,
+        content: bool = False,
+        left_out: frozenset[str] = frozenset(),
     ) -> None:
         self._content = content
+        self._left_out = left_out
         self._level = level
         self._writer = writer
         self._held: deque[tuple[Any, ...]] = deque(maxlen=HELD)
@@ -83,12 +101,15 @@ class LogBridge:
     def attach(self) -> None:
         """Attach to every logger of the process."""
         hand_on = logging.Logger.callHandlers
-        level, see = self._level, self._on_record
+        level, see, left_out = self._level, self._on_record, self._left_out
 
         @wraps(hand_on)
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
             hand_on(logger, record)
-            if record.levelno >= level:
+            # Decided by the name alone: of each call of HTTPX there is one, and all else is dear.
+            if record.levelno >= level and (
+                record.name not in left_out or record.levelno >= logging.WARNING
+            ):
                 see(record)
 
         logging.Logger.callHandlers = call_handlers  # type: ignore[assignment,method-assign] # the way in

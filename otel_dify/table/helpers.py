@@ -83,5 +83,5 @@ GENERATION = Kind(
     ),
     status=GENERATION_STATUS,
     event="dify.prompt_generation.execution",
-    subject="generation of {dify.operation_type}",
+    subject="generation ({dify.operation_type})",
 )

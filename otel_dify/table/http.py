@@ -72,7 +72,9 @@ REQUEST = Kind(
         ),
     ),
     event="dify.http.request",
-    subject="{http.request.method} {url.path} answered {http.response.status_code}",
+    subject="{http.request.method} {url.path}",
+    done="answered {http.response.status_code}",
+    failed="answered {http.response.status_code}",
     recovered=True,
     hoists=True,
 )

@@ -45,12 +45,13 @@ INDEXING = Kind(
     ),
     status=INDEXING_STATUS,
     event="dify.document.indexing",
-    subject="indexing of document {dify.document.id}, {dify.indexing.phase},",
+    subject="indexing ({dify.indexing.phase}) of document {dify.document.id}",
 )
 INDEXING_ERROR = happening(
     "indexing error",
     "A document cannot be indexed.",
     "dify.document.indexing_error",
+    sentence=("document {dify.document.id}", "could not be indexed"),
     below=("task",),
     attributes=(DOCUMENT_ID, *FOLDED),
 )

@@ -27,6 +27,10 @@ class Kind:
         event: name of the log event it emits when it ends; empty: none.
         start_event: name of the log event it emits when it starts; empty: none.
         subject: the operation in a sentence, as the event's body begins.
+        done: what the sentence says of one that succeeded; one that waits or was stopped, and
+            others whose outcome has a name, are told by that.
+        failed: what it says of one that failed. Where a value is missing, "failed" stands for it.
+        at_once: whether it takes no time worth telling.
         hoists: whether what operations below it learn (run id, app) is written on it too.
         recovered: whether one that its process never ended is ended by another.
         folds: whether a fast and successful one gets no span.
@@ -45,6 +49,9 @@ class Kind:
     event: str = ""
     start_event: str = ""
     subject: str = ""
+    done: str = "succeeded"
+    failed: str = "failed"
+    at_once: bool = False
     hoists: bool = False
     recovered: bool = False
     folds: bool = False
@@ -60,10 +67,22 @@ def happening(
     doc: str,
     event: str,
     *recordings: Recording,
+    sentence: tuple[str, str],
     below: tuple[str, ...] = ("request",),
     attributes: tuple[Attribute, ...] = (),
 ) -> Kind:
-    """Make the row of something that happens at once."""
+    """Make the row of something that happens at once.
+
+    Args:
+        name: its name, and that of its span.
+        doc: what it is.
+        event: name of its log event.
+        recordings: the metric points it makes.
+        sentence: whom it happens to, and what does.
+        below: the kinds it nests under.
+        attributes: what it carries besides what it inherits.
+    """
+    subject, done = sentence
     return Kind(
         name=name,
         doc=doc,
@@ -73,5 +92,7 @@ def happening(
         attributes=attributes,
         recordings=recordings,
         event=event,
-        subject=name,
+        subject=subject,
+        done=done,
+        at_once=True,
     )

@@ -38,24 +38,28 @@ APP_CREATED = happening(
     "An app is made.",
     "dify.app.created",
     Recording(APPS_CREATED, Amount.ONE, _APP_MODE),
+    sentence=("app {dify.app_id}", "was created"),
 )
 APP_UPDATED = happening(
     "app updated",
     "An app is changed.",
     "dify.app.updated",
     Recording(APPS_UPDATED, Amount.ONE, OWNER),
+    sentence=("app {dify.app_id}", "was changed"),
 )
 APP_DELETED = happening(
     "app deleted",
     "An app is deleted.",
     "dify.app.deleted",
     Recording(APPS_DELETED, Amount.ONE, OWNER),
+    sentence=("app {dify.app_id}", "was deleted"),
 )
 DATASET_CREATED = happening(
     "dataset created",
     "A data set is made.",
     "dify.dataset.created",
     Recording(DATASETS_CREATED, Amount.ONE, TENANT),
+    sentence=("creation of data set {dify.dataset.id}", "succeeded"),
     attributes=(DATASET_ID, *FOLDED),
 )
 DATASET_DELETED = happening(
@@ -63,6 +67,7 @@ DATASET_DELETED = happening(
     "A data set is deleted.",
     "dify.dataset.deleted",
     Recording(DATASETS_DELETED, Amount.ONE, TENANT),
+    sentence=("data set {dify.dataset.id}", "was deleted"),
     attributes=(DATASET_ID,),
 )
 CONVERSATION_CREATED = happening(
@@ -70,6 +75,7 @@ CONVERSATION_CREATED = happening(
     "A conversation begins: of a chat, agent, completion or chatflow app, or in the editor.",
     "dify.conversation.created",
     Recording(CONVERSATIONS, Amount.ONE, _APP_MODE),
+    sentence=("conversation {dify.conversation.id}", "began"),
     below=("request", "task"),
 )
 FEEDBACK = happening(
@@ -77,6 +83,7 @@ FEEDBACK = happening(
     "Somebody judges an answer.",
     "dify.feedback.created",
     Recording(FEEDBACKS, Amount.ONE, (*OWNER, ("rating", FEEDBACK_RATING))),
+    sentence=("feedback ({dify.feedback.rating}) on message {dify.message.id}", "was received"),
     attributes=(FEEDBACK_RATING, FEEDBACK_CONTENT, *FOLDED),
 )
 ANNOTATION_HIT = happening(
@@ -84,6 +91,7 @@ ANNOTATION_HIT = happening(
     "An annotation answers in place of a model.",
     "dify.annotation.hit",
     Recording(ANNOTATION_HITS, Amount.ONE, OWNER),
+    sentence=("annotation {dify.annotation.id}", "answered message {dify.message.id}"),
     below=("message",),
     attributes=(ANNOTATION_ID, TOP_SCORE, *FOLDED),
 )

@@ -126,5 +126,5 @@ MODEL_CALL = Kind(
         Recording(COST, CALL_PRICE, (*_GEN_AI, ("currency", CALL_CURRENCY))),
     ),
     event="gen_ai.client.inference.operation.details",
-    subject="{gen_ai.operation.name} {gen_ai.request.model}",
+    subject="call of model {gen_ai.request.model} ({gen_ai.operation.name})",
 )

@@ -56,5 +56,5 @@ TRIGGER = Kind(
     attributes=(TRIGGER_TYPE, *FOLDED),
     recordings=(Recording(TRIGGERS, Amount.ONE, (*OWNER, ("trigger", TRIGGER_TYPE), FAILURE)),),
     event="dify.trigger",
-    subject="trigger {dify.trigger.type}",
+    subject="start by trigger ({dify.trigger.type})",
 )

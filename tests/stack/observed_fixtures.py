@@ -77,6 +77,8 @@ class Worker:
             "OTEL_SERVICE_NAME": service,
             "OTEL_DIFY_STATE_PATH": str(folder / "state"),
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
+            # Reference queries ask for starts.
+            "OTEL_DIFY_START_EVENTS": "true",
             **settings,
         }
         self._process = subprocess.Popen(

@@ -380,7 +380,7 @@ def test_a_task_is_an_operation_with_its_name_and_outcome(
     assert known["messaging.system"] == "celery"
     assert known["messaging.operation.name"] == "process"
     assert known["dify.workflow.run_id"] == "run"
-    assert recorded.event("dify.task.execution").body.startswith("task tests.works SUCCESS in")
+    assert recorded.event("dify.task.execution").body.startswith("task tests.works succeeded in")
     assert recorded.counts("messaging.process.duration", "celery.state") == {"SUCCESS": 1}
 
 

@@ -21,9 +21,11 @@ from otel_dify import guard
 from otel_dify import table as t
 from otel_dify.export.outlets import SdkLogs
 from otel_dify.operations.current import start
+from otel_dify.settings import Settings
 from otel_dify.signals.logs import LogWriter
 from otel_dify.sources.dify import prints
 from otel_dify.sources.logging import HELD, LogBridge, severity_of
+from otel_dify.startup import said_by_spans
 from tests.recording import Recording
 
 
@@ -42,6 +44,11 @@ class Bridged:
     def attach_with_content(self) -> None:
         """Attach another bridge, which sends content."""
         LogBridge(logging.INFO, self._give, content=True).attach()
+
+    def attach_without(self, *names: str) -> None:
+        """Attach a bridge in place of the first, which leaves out what these loggers say."""
+        logging.Logger.callHandlers = logging.Logger.callHandlers.__wrapped__  # type: ignore[attr-defined,method-assign] # what attaching replaced
+        LogBridge(logging.INFO, self._give, left_out=frozenset(names)).attach()
 
     def _give(self) -> LogWriter | None:
         return self.gives()
@@ -401,3 +408,39 @@ def test_what_dify_prints_of_tools_is_no_record(
 
     assert "secret" in capsys.readouterr().out
     assert bridged.bodies == ["afterwards"]
+
+
+def test_what_a_span_says_already_is_left_out_before_anything_is_made_of_it(
+    bridged: Bridged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridged.attach_without("httpx")
+    noisy = logging.getLogger("httpx")
+    monkeypatch.setattr(noisy, "level", logging.INFO)
+    made: list[object] = []
+
+    def line_of(*given: object, **_: object) -> tuple[object, ...]:
+        made.append(given)
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("otel_dify.sources.logging._line_of", line_of)
+        noisy.info('HTTP Request: POST http://plugin_daemon:5002/x "HTTP/1.1 200 OK"')
+    assert made == []
+    noisy.warning("a connection broke")
+    logging.getLogger("httpx.tests").error("of another logger")
+    assert bridged.bodies == ["a connection broke", "of another logger"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "kept"),
+    [
+        ({}, False),
+        ({"OTEL_DIFY_HTTP_CLIENT_LOGS": "true"}, True),
+        ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "redis, httpx"}, True),
+        ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*"}, True),
+    ],
+)
+def test_lines_of_httpx_are_kept_where_they_are_asked_for_or_no_span_says_the_same(
+    environment: dict[str, str], *, kept: bool
+) -> None:
+    assert ("httpx" not in said_by_spans(Settings(environment))) is kept

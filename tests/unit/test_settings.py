@@ -72,6 +72,8 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "OTEL_DIFY_JOURNAL_SIZE": ({"2": 2, "64": 64}, ("1", "64MB")),
     "OTEL_DIFY_JOURNAL_AGE": ({"1": 1}, ("0", "3d")),
     "OTEL_DIFY_LOG_LEVEL": ({"DEBUG": "debug", "warning": "warning"}, ("verbose", "10")),
+    "OTEL_DIFY_HTTP_CLIENT_LOGS": ({"true": True, "false": False}, ("1", "on")),
+    "OTEL_DIFY_START_EVENTS": ({"true": True, "false": False}, ("1", "all")),
     "OTEL_DIFY_METRIC_TENANT_LABELS": ({"false": False}, ("0", "none")),
     "OTEL_DIFY_QUERY_SPAN_MS": ({"0": 0, "250": 250}, ("-1", "0.5", "slow")),
 }

@@ -53,7 +53,8 @@ def test_attributes_of_a_kind_are_in_the_table_and_named_once(kind: t.Kind) -> N
 
 @each_kind
 def test_what_a_name_or_a_sentence_is_filled_with_is_an_attribute_of_the_kind(kind: t.Kind) -> None:
-    fields = {*FIELD.findall(kind.span_name), *FIELD.findall(kind.subject)}
+    texts = (kind.span_name, kind.subject, kind.done, kind.failed)
+    fields = {field for text in texts for field in FIELD.findall(text)}
     assert fields <= {attribute.key for attribute in carried(kind)}
     assert not [field for field in fields if BY_KEY[field].content]
 

@@ -180,15 +180,14 @@ def test_a_watched_run_is_the_same_as_one_that_is_not(shape: Any) -> None:
 
 @pytest.mark.parametrize("place", [*_EVERYWHERE, *_HERE])
 def test_a_broken_hook_changes_nothing_and_is_counted(
-    recorded: Recording, monkeypatch: pytest.MonkeyPatch, place: str
+    monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    del recorded
     alone = _alone()
-    _break(monkeypatch, place)
-
-    broken = [outcome(everything()), outcome(failing())]
-    failures = dict(guard.caught())
-    guard.caught().clear()
+    with recording(OTEL_DIFY_START_EVENTS="true"):
+        _break(monkeypatch, place)
+        broken = [outcome(everything()), outcome(failing())]
+        failures = dict(guard.caught())
+        guard.caught().clear()
 
     assert broken == alone
     assert {kind for _, kind in failures} == {"_BrokenError"}

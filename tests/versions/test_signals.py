@@ -99,9 +99,16 @@ def test_runs_nodes_and_calls_leave_one_event_each(recorded: Recording) -> None:
     ]
 
 
-def test_runs_and_nodes_are_told_of_when_they_start(recorded: Recording) -> None:
-    """Who looks for what hangs finds starts without ends."""
+def test_starts_are_no_events_unless_they_are_asked_for(recorded: Recording) -> None:
     run(asking(Models()))
+
+    assert recorded.starts == []
+
+
+def test_runs_and_nodes_can_be_told_of_when_they_start() -> None:
+    """Who looks for what hangs finds starts without ends."""
+    with recording(OTEL_DIFY_START_EVENTS="true") as recorded:
+        run(asking(Models()))
 
     assert [(record.event_name, record.body) for record in recorded.starts] == [
         ("dify.workflow.started", f"run {RUN_ID} started"),
