@@ -81,6 +81,24 @@ def data_dictionary() -> str:
             "Its log event has `exception.stacktrace`, where an exception was the cause.",
             *(line for kind in t.KINDS for line in _kind(kind)),
             "",
+            "## Known peers",
+            "",
+            "Calls of these have `service.peer.name` (and `peer.service`), and the template of the",
+            "path. Where a service is, Dify's settings say. A call through a proxy has the proxy",
+            "for its peer, and the target for its address.",
+            "",
+            *table(
+                ("Peer", "Where it is", "Templates"),
+                (
+                    (
+                        f"`{peer.name}`",
+                        ", ".join(f"`{name}`" for name in (*peer.addresses, peer.port) if name),
+                        ", ".join(f"`{template}`" for template in peer.templates),
+                    )
+                    for peer in t.PEERS
+                ),
+            ),
+            "",
             "## Metrics",
             "",
             *table(

@@ -37,6 +37,8 @@ from otel_dify.table.lifecycle import *
 from otel_dify.table.messages import *
 from otel_dify.table.models import *
 from otel_dify.table.outside import *
+from otel_dify.table.peers import PEERS as PEERS
+from otel_dify.table.peers import Peer as Peer
 from otel_dify.table.queries import *
 from otel_dify.table.retrieval import *
 from otel_dify.table.tasks import *

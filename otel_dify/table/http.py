@@ -22,6 +22,13 @@ HTTP_REQUEST_SIZE = define(
     "http.request.body.size", "int", "Bytes of the body received, as the caller says"
 )
 URL_PATH = define("url.path", "string", "Path", text=2_048)
+URL_TEMPLATE = define(
+    "url.template", "string", "Path called, what varies in braces; of known peers only"
+)
+PEER = define("service.peer.name", "string", "Service called: one of the known peers")
+PEER_BEFORE = define(
+    "peer.service", "string", "The same, under the name that it had before, which Jaeger reads"
+)
 URL_FULL = define("url.full", "string", "Address called, without its query", text=2_048)
 CLIENT_ADDRESS = define("client.address", "string", "Address of the caller")
 USER_AGENT = define("user_agent.original", "string", "User agent of the caller", text=1_024)
@@ -38,7 +45,11 @@ SERVER_DURATION = Instrument(
     _HTTP_BUCKETS,
 )
 CLIENT_DURATION = Instrument(
-    "http.client.request.duration", "histogram", "s", "Duration of HTTP calls", _HTTP_BUCKETS
+    "http.client.request.duration",
+    "histogram",
+    "s",
+    "Duration of HTTP calls, streams to their end",
+    _HTTP_BUCKETS,
 )
 _HTTP = (HTTP_METHOD, HTTP_STATUS, SERVER_ADDRESS, SERVER_PORT)
 REQUEST = Kind(
@@ -80,15 +91,17 @@ REQUEST = Kind(
 )
 HTTP_CALL = Kind(
     name="http call",
-    doc="An HTTP request from Dify: to the plugin daemon, the sandbox, a node's target.",
-    span_name="{http.request.method}",
+    doc="An HTTP request from Dify, until the last byte of its response: to the plugin daemon, the "
+    "sandbox, a vector store, a node's target. Where the peer is known and the path is not, its "
+    "name stands for the template; where neither is, the method stands alone.",
+    span_name="{http.request.method} {url.template}",
     span_kind=SpanKind.CLIENT,
     below=(
         *("request", "task", "node", "draft node", "model call", "tool call", "message", "agent"),
         *("retrieval", "search", "moderation", "generation", "dataset created", "indexing"),
         *("trigger", "custom"),
     ),
-    attributes=(*_HTTP, URL_FULL),
+    attributes=(*_HTTP, URL_FULL, URL_TEMPLATE, PEER, PEER_BEFORE),
     recordings=(
         Recording(
             CLIENT_DURATION,

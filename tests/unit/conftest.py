@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import flask as flask_module
+import httpx
 import pytest
 import redis.asyncio.client
 import redis.asyncio.cluster
@@ -37,6 +38,12 @@ _INSTRUMENTORS: dict[str, Callable[[], Any]] = {
     "sqlalchemy": SQLAlchemyInstrumentor,
 }
 _TIMED: dict[str, tuple[tuple[type, str], ...]] = {
+    "httpx": (
+        (httpx.HTTPTransport, "__init__"),
+        (httpx.HTTPTransport, "handle_request"),
+        (httpx.AsyncHTTPTransport, "__init__"),
+        (httpx.AsyncHTTPTransport, "handle_async_request"),
+    ),
     "redis": (
         (redis.client.Redis, "execute_command"),
         (redis.client.Pipeline, "execute"),

@@ -480,3 +480,20 @@ def test_a_request_within_a_request_is_an_operation_of_its_own(
 
     assert Answer(app, "/outer").whole() == b"hello inner"
     assert recorded.tree() == "GET /outer\n  GET /plain/<name>\n    invoke_workflow"
+
+
+@pytest.mark.parametrize(
+    ("base", "address", "port"),
+    [
+        ("http://127.0.0.1:5001", "127.0.0.1", 5001),
+        ("http://[::1]:5001", "::1", 5001),
+        ("http://dify.example", "dify.example", 80),
+    ],
+)
+def test_the_address_asked_is_a_host_and_a_port(
+    app: flask.Flask, recorded: Recording, base: str, address: str, port: int
+) -> None:
+    Answer(app, "/plain/ada", base_url=base).whole()
+    known = recorded.attributes("GET /plain/<name>")
+    assert known[t.SERVER_ADDRESS.key] == address
+    assert known[t.SERVER_PORT.key] == port

@@ -42,7 +42,7 @@ def attach(flask: ModuleType) -> None:
     # Another distro may have imported the instrumentation, which reads the variable then, before
     # start-up had set it.
     excluded = os.environ.get("OTEL_PYTHON_FLASK_EXCLUDED_URLS")
-    instrument(FlaskInstrumentor(), kinds, started=_started, excluded_urls=excluded)
+    instrument(FlaskInstrumentor(), kinds, refine=_refine, started=_started, excluded_urls=excluded)
 
 
 _REFUSAL, _FAILURE = 400, 500
@@ -77,6 +77,15 @@ class _Call:
     def later(self, _: int | None) -> None:
         """Leave the operation open when the instrumentation ends its span: the body ends it."""
         self.torn_down = True
+
+
+def _refine(operation: Operation, _name: str) -> None:
+    """Take the ``Host`` header apart, which the instrumentation has for a host."""
+    host = str(operation.get(t.SERVER_ADDRESS) or "")
+    name, _, port = host.rpartition(":")
+    if name and port.isascii() and port.isdigit() and (":" not in name or name.endswith("]")):
+        operation.set(t.SERVER_ADDRESS, name.strip("[]"))
+        operation.set(t.SERVER_PORT, int(port))
 
 
 def _started(span: BridgedSpan) -> None:
