@@ -35,6 +35,50 @@ TAIL = """\
 Recorded for every operation, whatever the sampling. Labels `tenant_id`, `app_id` and `workflow_id`
 can be switched off with `OTEL_DIFY_METRIC_TENANT_LABELS=false`; users are never labels.
 """
+DIFFERENT = (
+    (
+        "tokens of a run that failed",
+        "`gen_ai.client.token.usage`: what the provider told, wherever the model was called",
+        (
+            "`workflow_runs.total_tokens` (and `dify.tokens.*`): what nodes that ended reported; a "
+            "model call that broke off is none of them, and a run can have 0"
+        ),
+    ),
+    (
+        "tokens of agent nodes",
+        (
+            "`dify.tokens.*`: the plugin tells the total alone, all of which counts as input; "
+            "`gen_ai.client.token.usage` has both kinds, of the calls that the plugin makes back "
+            "(`/inner/api/invoke/llm`)"
+        ),
+        "`total_tokens` of the node, without kinds",
+    ),
+    (
+        "tokens in iterations and loops",
+        "once, in those of the iteration or loop",
+        (
+            "`workflow_runs.total_tokens`: twice with graphon up to 0.7, whose engine adds the "
+            "usage of the nodes inside and that of their container"
+        ),
+    ),
+    (
+        "tokens of classifiers, extractors, retrieval, names and questions",
+        "`gen_ai.client.token.usage`: every one",
+        "only where a node or message reports them",
+    ),
+    (
+        "`dify.workflow.node_count`",
+        "executions of nodes, those in iterations and loops too, however often they were tried",
+        "`workflow_runs.total_steps`: attempts, with graphon up to 0.7 of the outer graph only",
+    ),
+    (
+        "nodes that their run ended before",
+        "`stopped`, no error: another node failed, or somebody stopped the run",
+        "`failed`",
+    ),
+    ("messages that their user stopped", "`stopped`", "`normal`, as those that were answered"),
+)
+"""What differs, what it is here and what it is in Dify's database."""
 BEGIN, END = "<!-- settings: generated -->", "<!-- settings: end -->"
 
 
@@ -107,6 +151,13 @@ def data_dictionary() -> str:
             ),
             "",
             TAIL,
+            "## Where Dify has other numbers",
+            "",
+            "In every layer `dify.tokens.input` and `dify.tokens.output` come to",
+            "`dify.tokens.total`.",
+            "",
+            *table(("What", "Here", "In Dify's database"), DIFFERENT),
+            "",
         ]
     )
 

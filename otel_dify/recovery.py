@@ -68,7 +68,7 @@ class Recovery:
         writers = Writers(
             SpanWriter(JournalSpans(SpanEncoder(attributes), spans, SCOPE, _nobody), SpanLimits()),
             self._points,
-            EventWriter(LogWriter(events, *self._log_limits)),
+            EventWriter(LogWriter(events, *self._log_limits), starts=False),
         )
         # Before they are counted: a process that is killed here counts none twice.
         records = list(records_of(left, last_ns))

@@ -56,6 +56,9 @@ def around(context: Context) -> Operation | None:
     return kept
 
 
+APART = context_api.create_key("otel_dify.apart")
+"""Set in a context whose operations begin traces of their own, linked to the one they come from:
+they may begin when that has ended."""
 _KEPT, _FOLDS = "otel_dify_operation", "otel_dify_folds"
 _bridged: ContextVar[ref[Operation] | None] = ContextVar("otel_dify.bridged", default=None)
 
@@ -154,10 +157,14 @@ def start(
     pipeline = process.recording()
     context = context_api.get_current() if parent is None else parent
     recorder = None if pipeline is None else pipeline.recorder
+    above = None if recorder is None else current(context)
+    if above is not None and APART in context and not kind.folds:
+        links = (*links, Link(above.span_context))
+        context = Context()
     operation = Operation(
         kind,
         recorder,
-        parent=None if recorder is None else current(context),
+        parent=above,
         context=context,
         start_ns=time.time_ns() if at_ns is None else at_ns,
         links=links,

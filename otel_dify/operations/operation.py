@@ -174,6 +174,14 @@ class Operation:
         }
         self.events.append((name, time.time_ns(), attributes))
 
+    def tell(self, attribute: t.Attribute, value: object) -> None:
+        """Tell those that serve this operation how it ended: what lies above up to another run."""
+        above = self.parent
+        while above is not None and above.kind is not self.kind:
+            if attribute in above.kind.told:
+                above.set(attribute, value)
+            above = above.parent
+
     def add(self, attribute: t.Attribute, amount: float) -> None:
         """Add to an attribute that counts; operations below may do so from several threads."""
         with process.counting:
@@ -207,12 +215,24 @@ class Operation:
         if message and message in text and category_of(kind) == "internal":
             kind = below
         self.set(t.ERROR_TYPE, kind)
-        self.set(t.ERROR_MESSAGE, text)
-        self.set(t.ERROR_CATEGORY, category_of(kind))
-        self.set(t.ERROR_FINGERPRINT, fingerprint_of(raised, kind, text))
+        self._explain(kind, text, raised)
         self.error = raised
         if self.parent is not None:
             self.parent.failure_below = (kind, text)
+
+    def recover(self, error: str, error_type: str) -> None:
+        """Note a failure that was made good: the operation has not failed.
+
+        Errors that were handled are not recorded as such (OpenTelemetry's conventions for recording
+        errors); what it was is told all the same.
+        """
+        self._explain(error_type, error, None)
+        self.happened("recovered", {t.ERROR_TYPE: error_type, t.ERROR_MESSAGE: error})
+
+    def _explain(self, kind: str, text: str, raised: BaseException | None) -> None:
+        self.set(t.ERROR_MESSAGE, text)
+        self.set(t.ERROR_CATEGORY, category_of(kind))
+        self.set(t.ERROR_FINGERPRINT, fingerprint_of(raised, kind, text))
 
     @property
     def context(self) -> Context:

@@ -49,9 +49,10 @@ class Plan:
         subject: the pattern that its sentences begin with.
         done: how they go on for one that succeeded.
         failed: how they go on for one that failed.
+        also: what they may say of what lies below.
     """
 
-    __slots__ = ("done", "failed", "kind", "span_name", "subject")
+    __slots__ = ("also", "done", "failed", "kind", "span_name", "subject")
 
     def __init__(self, kind: t.Kind) -> None:
         self.kind = kind
@@ -59,6 +60,7 @@ class Plan:
         self.subject = Pattern(kind.subject or kind.name, missing="?")
         self.done = Pattern(kind.done)
         self.failed = Pattern(kind.failed)
+        self.also = tuple(Pattern(text) for text in kind.also)
 
 
 PLANS = {kind: Plan(kind) for kind in t.KINDS}

@@ -69,7 +69,7 @@ class EventWriter:
         if record.stack:
             attributes[t.STACK_TRACE.key] = record.stack
         attributes[t.EVENT_NAME.key] = name
-        severity = SeverityNumber.ERROR if record.failed else SeverityNumber.INFO
+        severity = _severity(record)
         self._logs.write(
             record.end_ns,
             record.span,
@@ -79,6 +79,15 @@ class EventWriter:
             attributes,
             name,
         )
+
+
+def _severity(record: Record) -> SeverityNumber:
+    """What has recovered from a failure is worth a warning."""
+    if record.failed:
+        return SeverityNumber.ERROR
+    status = record.plan.kind.status
+    recovered = status is not None and record.attributes.get(status.key) == "exception"
+    return SeverityNumber.WARN if recovered else SeverityNumber.INFO
 
 
 def sentence(record: Record) -> str:
@@ -91,5 +100,7 @@ def sentence(record: Record) -> str:
         pattern, plain = (plan.failed, "failed") if record.failed else (plan.done, "succeeded")
         outcome = pattern.fill(known) if pattern.fits(known) else plain
     took = "" if kind.at_once and not record.failed else f" {before} {record.seconds:.3f} s"
+    also = next((pattern.fill(known) for pattern in plan.also if pattern.fits(known)), "")
     message = known.get(t.ERROR_MESSAGE.key)
-    return f"{plan.subject.fill(known)} {outcome}{took}{f': {message}' if message else ''}"
+    cause = f": {message}" if message else ""
+    return f"{plan.subject.fill(known)} {outcome}{took}{also}{cause}"

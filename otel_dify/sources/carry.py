@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from wrapt import wrap_function_wrapper
 
 from otel_dify.guard import guarded
-from otel_dify.operations.current import here
+from otel_dify.operations.current import APART, here
 from otel_dify.sources.hooks import lacking
 
 # Module to methods that it hands to threads.
@@ -50,6 +50,9 @@ METHODS: dict[str, tuple[str, ...]] = {
         "IndexingRunner._process_keyword_index",
     ),
 }
+# Methods of these that begin late, when what has started their thread may have ended: what they do
+# is linked to it, not below it.
+LATE = frozenset({"MessageCycleManager._generate_conversation_name_worker"})
 # Module to the class whose instances keep an ``executor``.
 EXECUTORS = {"core.base.tts.app_generator_tts_publisher": "AppGeneratorTTSPublisher"}
 
@@ -65,7 +68,7 @@ def attach(module: ModuleType) -> None:
             lost = "what it runs in a thread of its own may be a trace of its own"
             lacking(f"{module.__name__}.{name}", lost)
             continue
-        setattr(found, method, _Carried(vars(found)[method]))
+        setattr(found, method, _Carried(vars(found)[method], apart=name in LATE))
 
 
 def _on_init(wrapped: Callable[..., Any], keeper: Any, args: Any, kwargs: Any) -> Any:
@@ -84,13 +87,18 @@ def _on_init(wrapped: Callable[..., Any], keeper: Any, args: Any, kwargs: Any) -
 class _Carried:
     """A method that takes the context of where it is looked up to where it is called."""
 
-    def __init__(self, method: Any) -> None:
+    def __init__(self, method: Any, *, apart: bool) -> None:
         self._method = method
+        self._apart = apart
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         bound = self._method.__get__(instance, owner)
         context = here()
-        return in_context(bound, context) if context else bound
+        if not context:
+            return bound
+        if self._apart:
+            context = context_api.set_value(APART, True, context)
+        return in_context(bound, context)
 
 
 def in_context[**P, R](function: Callable[P, R], context: Context) -> Callable[P, R]:

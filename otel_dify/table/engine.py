@@ -34,7 +34,8 @@ from otel_dify.table.tools import TOOL_NAME
 RUN_STATUS = define(
     "dify.workflow.status",
     "string",
-    "`succeeded`, `partial-succeeded`, `failed`, `stopped` or `paused`",
+    "`succeeded`, `partial-succeeded`, `failed`, `stopped` or `paused`; on a request or task that "
+    "of the run that it serves",
 )
 RUN_ERROR = define("dify.workflow.error", "string", "Why the run failed", text=16_384)
 RUN_RESUMED = define("dify.workflow.resumed", "boolean", "The run goes on after a pause")
@@ -58,9 +59,18 @@ CURRENCY = define("dify.usage.currency", "string", "Currency code, such as USD")
 # Node.
 NODE_TITLE = define("dify.node.title", "string", "Title in the editor", text=256)
 NODE_STATUS = define(
-    "dify.node.status", "string", "`succeeded`, `failed`, `exception` (recovered) or `paused`"
+    "dify.node.status",
+    "string",
+    "`succeeded`, `failed`, `exception` (recovered by default value or fail branch: no error), "
+    "`paused`, or `stopped`: its run ended first, by another node's failure or by somebody",
 )
 NODE_ERROR = define("dify.node.error", "string", "Why the node failed", text=16_384)
+NODE_RECOVERED = define(
+    "dify.node.recovered_from",
+    "string",
+    "Type of the failure that the node recovered from; `dify.error.message` has its text",
+    text=256,
+)
 NODE_RETRIES = define("dify.node.retry_count", "int", "Attempts beyond the first")
 NODE_RETRY_INDEX = define("dify.node.retry_index", "int", "Which retry follows, from 1")
 NODE_INPUTS = define("dify.node.inputs", "string", "Inputs, JSON", content=True)
@@ -141,6 +151,7 @@ NODE = Kind(
         NODE_TITLE,
         NODE_STATUS,
         NODE_ERROR,
+        NODE_RECOVERED,
         NODE_RETRIES,
         ITERATION_ID,
         LOOP_ID,

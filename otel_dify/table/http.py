@@ -6,8 +6,10 @@ from opentelemetry.trace import SpanKind
 
 from otel_dify.table.attribute import define
 from otel_dify.table.common import ERROR_CODE, FAILURE, SERVER_ADDRESS, SERVER_PORT
+from otel_dify.table.engine import RUN_STATUS
 from otel_dify.table.instrument import Amount, Instrument, Recording
 from otel_dify.table.kind import Kind
+from otel_dify.table.messages import MESSAGE_STATUS
 from otel_dify.table.queries import FOLDED
 
 # HTTP, in and out.
@@ -51,6 +53,11 @@ CLIENT_DURATION = Instrument(
     "Duration of HTTP calls, streams to their end",
     _HTTP_BUCKETS,
 )
+OUTCOME_BELOW = (
+    f", its run {{{RUN_STATUS.key}}}",
+    f", its message {{{MESSAGE_STATUS.key}}}",
+)
+"""What a sentence about who serves a run or a message says of that."""
 _HTTP = (HTTP_METHOD, HTTP_STATUS, SERVER_ADDRESS, SERVER_PORT)
 REQUEST = Kind(
     name="request",
@@ -68,6 +75,8 @@ REQUEST = Kind(
         CLIENT_ADDRESS,
         USER_AGENT,
         ERROR_CODE,
+        RUN_STATUS,
+        MESSAGE_STATUS,
         *FOLDED,
     ),
     recordings=(
@@ -87,6 +96,8 @@ REQUEST = Kind(
     done="answered {http.response.status_code}",
     failed="answered {http.response.status_code}",
     recovered=True,
+    also=OUTCOME_BELOW,
+    told=(RUN_STATUS, MESSAGE_STATUS),
     hoists=True,
 )
 HTTP_CALL = Kind(

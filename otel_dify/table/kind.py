@@ -30,7 +30,9 @@ class Kind:
         done: what the sentence says of one that succeeded; one that waits or was stopped, and
             others whose outcome has a name, are told by that.
         failed: what it says of one that failed. Where a value is missing, "failed" stands for it.
+        also: what it says then of what lies below, the first whose values are known.
         at_once: whether it takes no time worth telling.
+        told: outcomes of what lies below that it has as well.
         hoists: whether what operations below it learn (run id, app) is written on it too.
         recovered: whether one that its process never ended is ended by another.
         folds: whether a fast and successful one gets no span.
@@ -51,7 +53,9 @@ class Kind:
     subject: str = ""
     done: str = "succeeded"
     failed: str = "failed"
+    also: tuple[str, ...] = ()
     at_once: bool = False
+    told: tuple[Attribute, ...] = ()
     hoists: bool = False
     recovered: bool = False
     folds: bool = False

@@ -26,7 +26,10 @@ from otel_dify.table.queries import FOLDED
 
 # Message and agent.
 MESSAGE_STATUS = define(
-    "dify.message.status", "string", "`succeeded`, `failed`, `stopped` or `paused`"
+    "dify.message.status",
+    "string",
+    "`succeeded`, `failed`, `stopped` or `paused`; on a request or task that of the message that "
+    "it serves",
 )
 MESSAGE_ERROR = define("dify.message.error", "string", "Why the message failed", text=16_384)
 MESSAGE_FIRST_TOKEN = define(

@@ -6,8 +6,11 @@ from opentelemetry.trace import SpanKind
 
 from otel_dify.table.attribute import define
 from otel_dify.table.common import FAILURE
+from otel_dify.table.engine import RUN_STATUS
+from otel_dify.table.http import OUTCOME_BELOW
 from otel_dify.table.instrument import NODE_BUCKETS, Amount, Instrument, Recording
 from otel_dify.table.kind import Kind
+from otel_dify.table.messages import MESSAGE_STATUS
 from otel_dify.table.queries import FOLDED
 
 # Task.
@@ -56,7 +59,15 @@ TASK = Kind(
     span_name="process {celery.task_name}",
     span_kind=SpanKind.CONSUMER,
     below=("send",),
-    attributes=(*_ATTRIBUTES, MESSAGE_UID, TASK_STATE, QUEUE_WAIT, *FOLDED),
+    attributes=(
+        *_ATTRIBUTES,
+        MESSAGE_UID,
+        TASK_STATE,
+        QUEUE_WAIT,
+        RUN_STATUS,
+        MESSAGE_STATUS,
+        *FOLDED,
+    ),
     recordings=(
         Recording(
             PROCESS_DURATION, Amount.DURATION, (*_TASK, (TASK_STATE.key, TASK_STATE), FAILURE)
@@ -67,5 +78,7 @@ TASK = Kind(
     event="dify.task.execution",
     subject="task {celery.task_name}",
     recovered=True,
+    also=OUTCOME_BELOW,
+    told=(RUN_STATUS, MESSAGE_STATUS),
     hoists=True,
 )

@@ -230,6 +230,14 @@ def as_rows(messages: Counts) -> Counts:
     return rows
 
 
+def as_node_rows(nodes: Counts) -> Counts:
+    """Count nodes that their run ended before as Dify's rows do: as failed."""
+    rows: Counts = Counter()
+    for (node_type, status), count in nodes.items():
+        rows[node_type, "failed" if status == "stopped" else status] += count
+    return rows
+
+
 def by_key(rows: list[tuple[Any, ...]]) -> Counts:
     """Turn rows whose last column is a count into counts by the other columns."""
     return Counter({tuple(map(str, row[:-1])): int(row[-1]) for row in rows})
@@ -270,7 +278,7 @@ def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
         *compare(
             "nodes",
             by_key(rig.ask(NODES, since=since)),
-            moved("dify.requests.total", ("node_type", "status"), type="node"),
+            as_node_rows(moved("dify.requests.total", ("node_type", "status"), type="node")),
         ),
         *compare(
             "messages",

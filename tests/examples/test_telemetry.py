@@ -84,7 +84,7 @@ def test_retries_recovery_and_failure_are_told_apart(run_app: RunApp, recorded: 
 invoke_workflow flaky_enrichment [ERROR] {workflow.status=failed, error.type=InvokeAuthorizationError}
   start Start {node.status=succeeded}
   http-request Fetch the profile {node.status=succeeded} !retry
-  http-request Enrich the profile [ERROR] {node.status=exception, error.type=HTTPResponseCodeError}
+  http-request Enrich the profile {node.status=exception} !recovered
   template-transform Without enrichment {node.status=succeeded}
   variable-aggregator Merge {node.status=succeeded}
   llm Score {node.status=succeeded}

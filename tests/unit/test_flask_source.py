@@ -17,6 +17,7 @@ from opentelemetry.trace import StatusCode
 from werkzeug.exceptions import InternalServerError
 from werkzeug.test import EnvironBuilder
 
+from otel_dify import guard
 from otel_dify import table as t
 from otel_dify.operations.current import current, start
 from tests.recording import Recording
@@ -497,3 +498,45 @@ def test_the_address_asked_is_a_host_and_a_port(
     known = recorded.attributes("GET /plain/<name>")
     assert known[t.SERVER_ADDRESS.key] == address
     assert known[t.SERVER_PORT.key] == port
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "code"),
+    [
+        (
+            ['{"event":"workflow_finished","data":{"id":"r","status":"failed","error":"x"}}'],
+            "failed",
+            None,
+        ),
+        (['{"event": "workflow_paused", "data": {"reasons": []}}'], "paused", None),
+        (['{"event":"error","code":"rate_limit_error","status":429}'], None, "rate_limit_error"),
+        (
+            [
+                '{"event":"message","answer":"\\"event\\":\\"workflow_finished\\",\\"status\\":\\"x\\""}'
+            ],
+            None,
+            None,
+        ),
+        (['{"event":"error", broken'], None, None),
+        ([], None, None),
+    ],
+)
+def test_a_stream_tells_how_the_run_ended_that_a_worker_has_run(
+    app: flask.Flask, recorded: Recording, events: list[str], status: str | None, code: str | None
+) -> None:
+    def events_of() -> Iterator[str]:
+        yield "event: ping\n\n"
+        for event in events:
+            yield f"data: {event}\n\n"
+
+    app.add_url_rule(
+        "/events",
+        view_func=lambda: flask.Response(events_of(), mimetype="text/event-stream"),
+        endpoint="events",
+    )
+    sent = Answer(app, "/events").whole().decode()
+    assert sent.count("data: ") == len(events)
+    known = recorded.attributes("GET /events")
+    assert known.get(t.RUN_STATUS.key) == status
+    assert known.get(t.ERROR_CODE.key) == code
+    guard.caught().clear()

@@ -31,6 +31,19 @@ def failing(times: int = 1_000) -> Callable[[Any], Any]:
     return work
 
 
+def is_no_error(recorded: Recording) -> None:
+    """Hold that a node that has recovered is no error, and tells all the same what it was."""
+    assert recorded.points("dify.errors.total") == {}
+    assert recorded.total("dify.requests.total", type="node", status="exception") == 1
+    known = recorded.attributes("script boil")
+    assert known[t.NODE_RECOVERED.key] == "TeapotError"
+    assert known[t.ERROR_CATEGORY.key] == "internal"
+    [event] = [e for e in recorded.events if e.attributes.get("dify.node.status") == "exception"]
+    assert event.severity_text == "WARN"
+    assert event.body.startswith("node boil (script) recovered from a failure in ")
+    assert event.body.endswith(": out of order")
+
+
 def around(**data: Any) -> Shape:
     """Put a failing node between start and end."""
     shape = Shape().start().script("boil", failing(), **data).end(tea=("boil", "tea"))
@@ -177,10 +190,11 @@ def test_a_fail_branch_recovers_the_run(recorded: Recording) -> None:
     assert recorded.tree(*SHOWN, t.EXCEPTIONS_COUNT) == snapshot("""\
 invoke_workflow {workflow.status=partial-succeeded, workflow.exceptions_count=1}
   start start {node.status=succeeded}
-  script boil [ERROR] {node.status=exception, error.type=TeapotError, error.message=out of order}
+  script boil {node.status=exception, error.message=out of order} !recovered
   script water {node.status=succeeded}
   end end-water {node.status=succeeded}\
 """)
+    is_no_error(recorded)
 
 
 def test_a_default_value_recovers_the_run(recorded: Recording) -> None:
@@ -193,6 +207,7 @@ def test_a_default_value_recovers_the_run(recorded: Recording) -> None:
     assert recorded.tree(*SHOWN, t.EXCEPTIONS_COUNT) == snapshot("""\
 invoke_workflow {workflow.status=partial-succeeded, workflow.exceptions_count=1}
   start start {node.status=succeeded}
-  script boil [ERROR] {node.status=exception, error.type=TeapotError, error.message=out of order}
+  script boil {node.status=exception, error.message=out of order} !recovered
   end end {node.status=succeeded}\
 """)
+    is_no_error(recorded)

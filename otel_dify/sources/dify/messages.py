@@ -47,14 +47,15 @@ _FIRST_TOKEN = frozenset({"QueueLLMChunkEvent", "QueueTextChunkEvent", "QueueAge
 # Event to the type of the failure; empty: that of its exception.
 _ERRORS = {"QueueErrorEvent": "", "QueueWorkflowFailedEvent": "WorkflowError"}
 _PAUSE = "QueueWorkflowPausedEvent"
-_TELLING = frozenset({*_FIRST_TOKEN, *_ERRORS, _PAUSE})
+_END = "QueueMessageEndEvent"
+_TELLING = frozenset({*_FIRST_TOKEN, *_ERRORS, _PAUSE, _END})
 
 
 def attach(module: ModuleType) -> None:
     """Attach to one of the modules that it watches."""
     name = module.__name__
     if name in _RUNNERS:
-        attach_calls(module, Call(_RUNNERS[name], t.MESSAGE, _describe))
+        attach_calls(module, Call(_RUNNERS[name], t.MESSAGE, _describe, _answered))
     elif name in _GENERATORS:
         hook(module, _GENERATORS[name], _on_generate, "names of apps are not known")
     elif name in _AGENTS:
@@ -111,6 +112,12 @@ def _describe(given: Arguments) -> Mapping[t.Attribute, object]:
     }
 
 
+def _answered(message: Operation, _result: Any, _given: Arguments) -> None:
+    """Tell who serves a message how it ended, where no event has."""
+    ended = "failed" if message.failed else "succeeded"
+    message.tell(t.MESSAGE_STATUS, message.get(t.MESSAGE_STATUS) or ended)
+
+
 def _agent(given: Arguments, strategy: str) -> Mapping[t.Attribute, object]:
     runner = given["self"]
     return {
@@ -146,8 +153,13 @@ def _see(event: Any) -> None:
     elif name in _ERRORS:
         message.fail(event.error, _ERRORS[name])
         message.set(t.MESSAGE_ERROR, str(event.error))
-    else:
+        message.tell(t.MESSAGE_STATUS, "failed")
+    elif name == _PAUSE:
         message.set(t.MESSAGE_STATUS, "paused")
+        message.tell(t.MESSAGE_STATUS, "paused")
+    elif not message.failed:
+        # Now: the request may be answered before the runner returns.
+        message.tell(t.MESSAGE_STATUS, "succeeded")
 
 
 def _on_thought(wrapped: Callable[..., Any], _runner: Any, args: Any, kwargs: Any) -> Any:

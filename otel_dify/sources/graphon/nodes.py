@@ -39,7 +39,12 @@ class NodeExecution:
 
 
 class Usage:
-    """Tokens and price, added up as Dify's engine adds them: failed attempts count as well."""
+    """Tokens and price, added up as Dify's engine adds them: failed attempts count as well.
+
+    Input and output come to the total. Plugins of agents tell the total alone: what is not told
+    apart counts as input, which nearly all of an agent's tokens are, since each round sends again
+    what came before.
+    """
 
     def __init__(self) -> None:
         self.total = self.input = self.output = 0
@@ -49,9 +54,10 @@ class Usage:
     def take(self, usage: Any) -> None:
         """Add what one attempt of a node used; a container's includes what lies in it."""
         if usage.total_tokens:
-            self.total += usage.total_tokens
-            self.input += usage.prompt_tokens
+            untold = max(usage.total_tokens - usage.prompt_tokens - usage.completion_tokens, 0)
+            self.input += usage.prompt_tokens + untold
             self.output += usage.completion_tokens
+            self.total = self.input + self.output
             self.price += float(usage.total_price)
             self.currency = usage.currency
 

@@ -141,6 +141,8 @@ class RunObserver:
             return
         self._status, self._ended_ns = status, time.time_ns()
         if self._kind is t.RUN:
+            # Now: the request may be answered before the engine tells of the end.
+            operation.tell(t.RUN_STATUS, status)
             operation.set(t.EXCEPTIONS_COUNT, getattr(event, "exceptions_count", 0) or None)
             operation.set(t.RUN_OUTPUTS, getattr(event, "outputs", None))
         if status == "failed":
@@ -155,16 +157,14 @@ class RunObserver:
             self._fail(operation, str(error), type(error).__name__)
         status = self._status or ("stopped" if error is None else "failed")
         for known in self.open_nodes():
-            if not known.done and status == "paused":
-                known.operation.set(t.NODE_STATUS, "paused")
-            elif not known.done:
-                # As Dify's database has it: a node that a run ends before is a failed one
-                # (WorkflowPersistenceLayer._fail_running_node_executions).
-                known.operation.set(t.NODE_STATUS, "failed")
-                known.operation.fail(f"The run ended ({status}) before this node", "RunEnded")
+            if not known.done:
+                # Not failed, as Dify's database has it of all but pauses
+                # (WorkflowPersistenceLayer._fail_running_node_executions): it did nothing wrong.
+                known.operation.set(t.NODE_STATUS, "paused" if status == "paused" else "stopped")
             self._close(known)
         if self._kind is t.RUN:
             operation.set(t.RUN_STATUS, status)
+            operation.tell(t.RUN_STATUS, status)
             self._usage.write(operation)
         operation.end(self._ended_ns or None)
         self._reset()
@@ -234,11 +234,15 @@ class RunObserver:
         operation.set(t.NODE_PROCESS_DATA, result.process_data or None)
         if status in {"failed", "exception"}:
             # Where the engine recovers it hands the type on as an output; containers have none.
-            kind = result.error_type or (result.outputs or {}).get("error_type")
-            operation.fail(event.error, str(kind or cause_of(known.failures, event.error)))
+            told = result.error_type or (result.outputs or {}).get("error_type")
+            kind = str(told or cause_of(known.failures, event.error))
             operation.set(t.NODE_ERROR, event.error)
             if status == "failed":
+                operation.fail(event.error, kind)
                 self._failures.append((event.error, str(operation.get(t.ERROR_TYPE))))
+            else:
+                operation.recover(event.error, kind)
+                operation.set(t.NODE_RECOVERED, kind)
         known.done = True
         self._finish(known)
 

@@ -48,6 +48,13 @@ def attach(flask: ModuleType) -> None:
 _REFUSAL, _FAILURE = 400, 500
 """Status of a response from which on Dify has refused something, or failed."""
 
+# Events of a stream that tell how a run ended (Dify's StreamEvent). Their name comes first, what
+# somebody wrote is within strings, and the status comes before the outputs.
+_TELLING = re.compile(rb'data: \{"event": ?"(workflow_finished|workflow_paused|error)"')
+_STATUS = re.compile(rb'"status": ?"([a-z-]+)"')
+_HEAD = 2_048
+"""Bytes of such an event in which its status stands."""
+
 # What is taken over from a caller goes into headers and logs.
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
 
@@ -61,6 +68,7 @@ class _Call:
         error_id: name of the failure, if it becomes one.
         torn_down: whether the instrumentation has ended its span.
         explains: whether the response is Dify's JSON for what went wrong.
+        streams: whether the response is a stream of events.
     """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
@@ -71,6 +79,7 @@ class _Call:
         self.error_id = uuid.uuid4().hex
         self.torn_down = False
         self.explains = False
+        self.streams = False
         self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
         self.size = int(size) if size.isascii() and size.isdigit() else None
 
@@ -160,7 +169,7 @@ def _on_call(
     if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
         # The server sends such a file by itself, if the body is still what it made (PEP 3333).
         return _ending_when_closed(body, call.operation)
-    return Body(body, call.operation, explains=call.explains)
+    return Body(body, call.operation, explains=call.explains, streams=call.streams)
 
 
 def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., Any]:
@@ -185,8 +194,9 @@ def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., An
                 length = there.get("content-length", "")
                 if length.isascii() and length.isdigit():
                     operation.set(t.HTTP_BODY_SIZE, int(length))
-                json_sent = there.get("content-type", "").startswith("application/json")
-                call.explains = int(status[:3]) >= _REFUSAL and json_sent
+                sort = there.get("content-type", "")
+                call.explains = int(status[:3]) >= _REFUSAL and sort.startswith("application/json")
+                call.streams = sort.startswith("text/event-stream")
                 headers = [
                     *headers,
                     *((name, value) for name, value in own.items() if name.lower() not in there),
@@ -203,6 +213,21 @@ def _take_code(operation: Operation, chunk: bytes) -> None:
     code = said.get("code") if isinstance(said, dict) else None
     if isinstance(code, str):
         operation.set(t.ERROR_CODE, code)
+
+
+@never_raises("otel_dify.sources.libraries.flask event")
+def _take_event(operation: Operation, chunk: bytes) -> None:
+    """Take from an event of a stream how the run ended that another process has run."""
+    found = _TELLING.match(chunk)
+    if found is None:
+        return
+    name = found[1]
+    if name == b"error":
+        _take_code(operation, chunk.removeprefix(b"data: "))
+    elif name == b"workflow_paused":
+        operation.set(t.RUN_STATUS, "paused")
+    elif (status := _STATUS.search(chunk, 0, _HEAD)) is not None:
+        operation.set(t.RUN_STATUS, status[1].decode("ascii"))
 
 
 def _ending_when_closed(file: Any, operation: Operation) -> Iterable[bytes]:
@@ -229,12 +254,19 @@ class Body:
         body: what the app returned.
         operation: the request's operation.
         explains: whether it is Dify's JSON for what went wrong, whose code is taken.
+        streams: whether it is a stream of events, one a chunk, which tell how a run ended.
     """
 
     def __init__(
-        self, body: Iterable[bytes], operation: Operation, *, explains: bool = False
+        self,
+        body: Iterable[bytes],
+        operation: Operation,
+        *,
+        explains: bool = False,
+        streams: bool = False,
     ) -> None:
         self._explains = explains
+        self._streams = streams
         self._body = body
         self._operation = operation
         self._size = 0
@@ -256,6 +288,8 @@ class Body:
             if self._explains:
                 self._explains = False
                 _take_code(operation, chunk)
+            if self._streams:
+                _take_event(operation, chunk)
             if not self._size:
                 operation.set(t.HTTP_FIRST_BYTE, (time.time_ns() - operation.start_ns) / 1e9)
             self._size += len(chunk)
