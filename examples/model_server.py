@@ -80,13 +80,14 @@ class Provider:
                 for kind, models in self._stats.items()
             }
 
-    def note(self, method: str, path: str, traceparent: str | None) -> None:
+    def note(self, method: str, path: str, headers: Mapping[str, str]) -> None:
         """Remember one request and the trace context it came with."""
         with self._lock:
-            self._requests.append({"method": method, "path": path, "traceparent": traceparent})
+            passed = {name: headers.get(name) for name in ("traceparent", "baggage")}
+            self._requests.append({"method": method, "path": path, **passed})
 
     def requests(self) -> list[dict[str, str | None]]:
-        """Return every request since the last reset: method, path, traceparent."""
+        """Return every request since the last reset: method, path, traceparent, baggage."""
         with self._lock:
             return list(self._requests)
 
@@ -130,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         if own is not None:
             self._json(own())
             return
-        provider.note(self.command, self.path, self.headers.get("traceparent"))
+        provider.note(self.command, self.path, dict(self.headers.items()))
         models = {
             "/v1/chat/completions": self._chat,
             "/v1/embeddings": self._embeddings,

@@ -32,8 +32,9 @@ Attributes marked *content* hold what users or models wrote. Unless
 An operation has these from the one above it; requests, tasks and messages also from those below.
 """
 TAIL = """\
-Recorded for every operation, whatever the sampling. Labels `tenant_id`, `app_id` and `workflow_id`
-can be switched off with `OTEL_DIFY_METRIC_TENANT_LABELS=false`; users are never labels.
+Recorded for every operation, whatever the sampling. Labels `tenant_id`, `app_id`, `workflow_id` and
+`api_key_id` can be switched off with `OTEL_DIFY_METRIC_TENANT_LABELS=false`; users are never
+labels.
 """
 DIFFERENT = (
     (

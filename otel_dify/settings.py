@@ -420,8 +420,8 @@ METRIC_TENANT_LABELS = Setting(
     "OTEL_DIFY_METRIC_TENANT_LABELS",
     default=True,
     parse=_boolean,
-    doc="Put `tenant_id` and `app_id` on metrics; `false` where there are too many of them. "
-    "End users are never metric labels.",
+    doc="Put `tenant_id`, `app_id`, `workflow_id` and `api_key_id` on metrics; `false` where there "
+    "are too many of them. End users are never metric labels.",
     shown_default="true",
 )
 QUERY_SPAN_MS = Setting(

@@ -31,7 +31,7 @@ specification): what would be another one is counted under ``otel.metric.overflo
 stay right, and no type of operation takes another's place."""
 
 _OVERFLOW: Labels = {"otel.metric.overflow": True}
-_OWNERS = frozenset({t.TENANT_ID, t.APP_ID, t.WORKFLOW_ID})
+_OWNERS = frozenset({t.TENANT_ID, t.APP_ID, t.WORKFLOW_ID, t.API_KEY_ID})
 
 
 class Store(Protocol):

@@ -52,6 +52,13 @@ OPERATION_TYPE = define(
     inherit=True,
     hoist=False,
 )
+API_KEY_ID = define(
+    "dify.api_key.id",
+    "string",
+    "Id in Dify of the API key that called: of an app or of a workspace's data sets, never the key",
+    inherit=True,
+    hoist=False,
+)
 EXTERNAL_TRACE_ID = define(
     "dify.external_trace_id",
     "string",
@@ -101,6 +108,18 @@ TOKENS_TOTAL = Instrument(
 )
 TOKENS_INPUT = Instrument("dify.tokens.input", "counter", "{token}", "Input tokens by layer")
 TOKENS_OUTPUT = Instrument("dify.tokens.output", "counter", "{token}", "Output tokens by layer")
+CARRIED = (
+    TENANT_ID,
+    APP_ID,
+    WORKFLOW_ID,
+    RUN_ID,
+    CONVERSATION_ID,
+    MESSAGE_ID,
+    NODE_EXECUTION_ID,
+    NODE_ID,
+    NODE_TYPE,
+)
+"""What goes as baggage to peers inside the deployment, and is taken from calls that come back."""
 OWNER = (("tenant_id", TENANT_ID), ("app_id", APP_ID))
 FAILURE = (ERROR_TYPE.key, ERROR_TYPE)
 CATEGORY = ("error_category", ERROR_CATEGORY)

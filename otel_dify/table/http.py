@@ -5,7 +5,14 @@ from __future__ import annotations
 from opentelemetry.trace import SpanKind
 
 from otel_dify.table.attribute import define
-from otel_dify.table.common import ERROR_CODE, FAILURE, SERVER_ADDRESS, SERVER_PORT
+from otel_dify.table.common import (
+    API_KEY_ID,
+    ERROR_CODE,
+    FAILURE,
+    OWNER,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
 from otel_dify.table.engine import RUN_STATUS
 from otel_dify.table.instrument import Amount, Instrument, Recording
 from otel_dify.table.kind import Kind
@@ -58,6 +65,12 @@ OUTCOME_BELOW = (
     f", its message {{{MESSAGE_STATUS.key}}}",
 )
 """What a sentence about who serves a run or a message says of that."""
+API_REQUESTS = Instrument(
+    "dify.api.requests.total",
+    "counter",
+    "{request}",
+    "Requests to Dify, by the API key that called; none for those without one",
+)
 _HTTP = (HTTP_METHOD, HTTP_STATUS, SERVER_ADDRESS, SERVER_PORT)
 REQUEST = Kind(
     name="request",
@@ -89,6 +102,11 @@ REQUEST = Kind(
                 (HTTP_STATUS.key, HTTP_STATUS),
                 FAILURE,
             ),
+        ),
+        Recording(
+            API_REQUESTS,
+            Amount.ONE,
+            (*OWNER, ("api_key_id", API_KEY_ID), (HTTP_STATUS.key, HTTP_STATUS)),
         ),
     ),
     event="dify.http.request",

@@ -124,10 +124,10 @@ def test_rerank_puts_the_nearest_document_first(models: OpenAIRuntime) -> None:
 def test_requests_are_listed_with_their_trace_context_until_reset(server: ModelServer) -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     httpx.get(f"{server.url}/ok", headers={"traceparent": traceparent})
-    httpx.get(f"{server.url}/ok")
+    httpx.get(f"{server.url}/ok", headers={"baggage": "a=1"})
     expected = [
-        {"method": "GET", "path": "/ok", "traceparent": traceparent},
-        {"method": "GET", "path": "/ok", "traceparent": None},
+        {"method": "GET", "path": "/ok", "traceparent": traceparent, "baggage": None},
+        {"method": "GET", "path": "/ok", "traceparent": None, "baggage": "a=1"},
     ]
     assert httpx.get(f"{server.url}/requests").json() == expected
     httpx.post(f"{server.url}/reset")

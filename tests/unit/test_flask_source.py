@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import flask
@@ -20,6 +20,7 @@ from werkzeug.test import EnvironBuilder
 from otel_dify import guard
 from otel_dify import table as t
 from otel_dify.operations.current import current, start
+from otel_dify.sources.dify import apps
 from tests.recording import Recording
 
 SERVED = "dify.http.request"
@@ -540,3 +541,38 @@ def test_a_stream_tells_how_the_run_ended_that_a_worker_has_run(
     assert known.get(t.RUN_STATUS.key) == status
     assert known.get(t.ERROR_CODE.key) == code
     guard.caught().clear()
+
+
+BAGGAGE = {
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "baggage": "dify.app_id=app-1,dify.workflow.run_id=run-1,dify.node.id=node-1,user.id=x,"
+    "dify.tenant_id=%22%3Cscript%3E",
+}
+
+
+def test_a_call_that_a_plugin_makes_back_is_of_the_run_that_it_serves(
+    app: flask.Flask, recorded: Recording
+) -> None:
+    """The plugin daemon passes the baggage on; nothing else that is in it is taken."""
+
+    def invoke() -> str:
+        start(t.MODEL_CALL, {t.OPERATION_NAME: "chat"}).end()
+        return "done"
+
+    apps.learn(SimpleNamespace(id="app-1", name="Report writer", mode="workflow", tenant_id="t"))
+    app.add_url_rule("/inner/api/invoke/llm", view_func=invoke, methods=["POST"])
+    Answer(app, "/inner/api/invoke/llm", method="POST", headers=BAGGAGE).whole()
+    for name in ("POST /inner/api/invoke/llm", "chat"):
+        known = recorded.attributes(name)
+        assert known[t.APP_ID.key] == "app-1"
+        assert known[t.APP_NAME.key] == "Report writer"
+        assert known[t.APP_MODE.key] == "workflow"
+        assert known[t.RUN_ID.key] == "run-1"
+        assert known[t.NODE_ID.key] == "node-1"
+        assert not known.keys() & {t.USER_ID.key, t.TENANT_ID.key}
+
+
+def test_baggage_of_other_callers_is_not_believed(app: flask.Flask, recorded: Recording) -> None:
+    Answer(app, "/plain/ada", headers=BAGGAGE).whole()
+    known = recorded.attributes("GET /plain/<name>")
+    assert not {"app-1", "run-1", "node-1"} & {str(value) for value in known.values()}

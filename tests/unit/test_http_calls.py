@@ -32,6 +32,7 @@ class Service(BaseHTTPRequestHandler):
     got: list[dict[str, str]]
     may_end: threading.Event
     breaks = False
+    leads_to = "/here"
 
     def do_POST(self) -> None:
         """Answer."""
@@ -39,7 +40,7 @@ class Service(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(302 if self.path == "/moved" else 200)
         if self.path == "/moved":
-            self.send_header("Location", "/here")
+            self.send_header("Location", self.leads_to)
         self.send_header("Content-Length", "4")
         self.end_headers()
         self.wfile.write(b"ab")
@@ -322,3 +323,50 @@ def test_baggage_goes_to_peers_inside_the_deployment_and_to_nobody_else(
     assert "baggage" not in outside
     assert all("traceparent" in headers for headers in (inside, outside))
     assert len(recorded.spans) == 3
+
+
+def test_a_peer_inside_learns_whose_run_and_node_it_serves_and_no_other_does(
+    watched: Watch,
+    recorded: Recording,
+    service: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLUGIN_DAEMON_URL", service.url)
+    watched("httpx")
+    run = start(t.RUN, {t.APP_ID: "app", t.APP_NAME: "Secret plans", t.RUN_ID: "run"})
+    node = start(t.NODE, {t.NODE_ID: "node", t.USER_ID: "ada@example"}, parent=run.context)
+    with node.active(), httpx.Client(follow_redirects=True) as client:
+        client.post(f"{service.url}{INVOKE}", headers={"baggage": "sentry-trace_id=7"})
+        client.get(service.url.replace("127.0.0.1", "localhost"))
+    node.end()
+    run.end()
+    inside, outside = service.got
+    members = dict(member.split("=") for member in inside["baggage"].split(","))
+    assert members == {
+        "sentry-trace_id": "7",
+        "dify.app_id": "app",
+        "dify.workflow.run_id": "run",
+        "dify.node.id": "node",
+    }
+    assert "baggage" not in outside
+    assert len(recorded.spans) == 4
+
+
+def test_a_redirect_takes_no_baggage_outside(
+    watched: Watch,
+    recorded: Recording,
+    service: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """HTTPX hands the headers of a request on to where its answer leads."""
+    monkeypatch.setenv("PLUGIN_DAEMON_URL", service.url)
+    service.handler.leads_to = service.url.replace("127.0.0.1", "localhost") + "/there"
+    watched("httpx")
+    run = start(t.RUN, {t.RUN_ID: "run"})
+    with run.active(), httpx.Client(follow_redirects=True) as client:
+        client.get(f"{service.url}/moved")
+        client.get(f"{service.url}/moved", headers={"baggage": "a=1"})
+    run.end()
+    passed = [headers.get("baggage") for headers in service.got]
+    assert passed == ["dify.workflow.run_id=run", None, "a=1,dify.workflow.run_id=run", "a=1"]
+    assert len(recorded.spans) == 5

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from inline_snapshot import snapshot
 
 from otel_dify import table as t
+from otel_dify.operations.current import current
 from tests.recording import Recording
-from tests.versions.graphs import FRAMES, Shape, load, run
+from tests.versions.graphs import FRAMES, RUN_ID, Shape, load, run
 
 SHOWN = (t.RUN_STATUS, t.NODE_STATUS, t.INDEX, t.ERROR_TYPE, t.ERROR_MESSAGE)
 
@@ -211,3 +213,26 @@ invoke_workflow {workflow.status=partial-succeeded, workflow.exceptions_count=1}
   end end {node.status=succeeded}\
 """)
     is_no_error(recorded)
+
+
+def test_what_the_engine_itself_logs_belongs_to_the_run(recorded: Recording) -> None:
+    """It decides on failures in a thread of its own."""
+    logged: list[tuple[str, Any]] = []
+
+    class Looks(logging.Handler):
+        """Looks what each record lies in."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            operation = current()
+            known = None if operation is None else operation.get(t.RUN_ID)
+            logged.append((record.getMessage(), known))
+
+    looks = Looks(logging.WARNING)
+    logging.getLogger("graphon").addHandler(looks)
+    try:
+        run(around())
+    finally:
+        logging.getLogger("graphon").removeHandler(looks)
+    assert recorded.spans
+    assert logged
+    assert {known for _, known in logged} == {RUN_ID}

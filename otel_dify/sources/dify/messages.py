@@ -69,6 +69,8 @@ def attach(module: ModuleType) -> None:
         lost = "rounds of agents are not counted"
         hook(module, "BaseAgentRunner.create_agent_thought", _on_thought, lost)
     else:
+        lost = "requests whose run a worker runs do not have name and mode of their app"
+        hook(module, "AppGenerateService.generate", _on_request, lost)
         enqueue = "AppGenerateService._build_streaming_task_on_subscribe"
         hook(module, enqueue, _on_enqueue, "a streamed run may be a trace of its own")
 
@@ -79,6 +81,30 @@ def _on_generate(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs
         apps.learn(kwargs.get("app_model") or args[0])
         requests.take(kwargs.get("args") or {})
     return wrapped(*args, **kwargs)
+
+
+def _on_request(wrapped: Callable[..., Any], _service: Any, args: Any, kwargs: Any) -> Any:
+    with guarded("otel_dify.sources.dify.messages request"):
+        names = ("app_model", "user", "args", "invoke_from")
+        _requested(dict(zip(names, args, strict=False)) | kwargs)
+    return wrapped(*args, **kwargs)
+
+
+def _requested(given: Mapping[str, Any]) -> None:
+    """Tell the request whose app it is for: what runs it may be another process."""
+    app, request = given["app_model"], current()
+    apps.learn(app)
+    if request is not None:
+        known = apps.app_of(app.id)
+        request.set(t.TENANT_ID, known.tenant)
+        request.set(t.APP_ID, app.id)
+        request.set(t.APP_NAME, known.name)
+        request.set(t.APP_MODE, known.mode)
+        request.set(t.INVOKE_FROM, plain(given.get("invoke_from")))
+        user = given.get("user")
+        if user is not None:
+            # Not by `getattr`: of a row it could ask the database.
+            request.set(t.USER_ID, vars(user).get("id"))
 
 
 def _describe(given: Arguments) -> Mapping[t.Attribute, object]:

@@ -1,4 +1,4 @@
-"""What a caller of Dify names: its trace and its session, as Dify itself reads them."""
+"""Who calls Dify: the API key, and the trace and session that a caller names."""
 
 from __future__ import annotations
 
@@ -10,22 +10,46 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext
 
 from otel_dify import table as t
-from otel_dify.guard import guarded
+from otel_dify.guard import guarded, never_raises
 from otel_dify.operations.current import current
 from otel_dify.sources.hooks import has, hook
 
-WATCHES = ("core.helper.trace_id_helper",)
+_NAMED = "core.helper.trace_id_helper"
+_KEYS = "controllers.service_api.wraps"
+WATCHES = (_NAMED, _KEYS)
 
 _NAMES = {"external_trace_id": t.EXTERNAL_TRACE_ID, "trace_session_id": t.SESSION_ID}
 
 
 def attach(module: ModuleType) -> None:
     """Attach before the controllers import the functions by name."""
+    if module.__name__ == _KEYS:
+        lost = f"requests do not have {t.API_KEY_ID.key}, and those that are refused no app"
+        hook(module, "validate_and_get_api_token", _on_key, lost)
+        return
     for name, attribute in _NAMES.items():
         # Dify 1.13 has no sessions.
         if attribute is t.SESSION_ID and not has(module, f"get_{name}"):
             continue
         hook(module, f"get_{name}", _taking(name), f"requests do not have {attribute.key}")
+
+
+def _on_key(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    token = wrapped(*args, **kwargs)
+    _called_by(token)
+    return token
+
+
+@never_raises("otel_dify.sources.dify.requests key")
+def _called_by(token: Any) -> None:
+    """Take whose key has called from its row, or from what Dify has cached of it."""
+    operation = current()
+    if operation is not None:
+        # Not by `getattr`: of a row it could ask the database.
+        known = vars(token)
+        operation.set(t.API_KEY_ID, known.get("id"))
+        operation.set(t.TENANT_ID, known.get("tenant_id"))
+        operation.set(t.APP_ID, known.get("app_id"))
 
 
 def take(known: Mapping[str, object], left: SpanContext | None = None) -> None:

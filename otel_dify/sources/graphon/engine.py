@@ -18,6 +18,7 @@ from opentelemetry import context as context_api
 from otel_dify import table as t
 from otel_dify.guard import guarded, never_raises
 from otel_dify.process import process
+from otel_dify.sources.graphon.dispatching import dispatch_within, watch_workers
 from otel_dify.sources.graphon.events import observe_nodes
 from otel_dify.sources.graphon.nodes import NodeExecution, part_of
 from otel_dify.sources.graphon.run import RunObserver, describe_run
@@ -56,6 +57,7 @@ def attach(module: ModuleType) -> None:
         "items of iterations and passes of loops are taken for runs",
     )
     observe_nodes()
+    watch_workers("graphon.graph_engine.worker")
 
 
 class _Layer:
@@ -112,6 +114,7 @@ def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) 
             observer = _part_of(child[0], child[1])
         process.kept(_Observers).by_state[id(state)] = observer
         engine.layer(_Layer(observer))
+        dispatch_within(engine, observer)
 
 
 def _part_of(container: NodeExecution, variable_pool: Any) -> RunObserver:

@@ -21,6 +21,7 @@ from otel_dify import table as t
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
+from otel_dify.sources.graphon.dispatching import dispatch_within, watch_workers
 from otel_dify.sources.graphon.events import observe_nodes
 from otel_dify.sources.graphon.nodes import NodeExecution, part_of
 from otel_dify.sources.graphon.run import RunObserver, describe_run
@@ -35,6 +36,7 @@ def attach(module: ModuleType) -> None:
     """
     hook(module, "Engine.__init__", _on_init, "runs and their nodes are not seen")
     observe_nodes()
+    watch_workers("graphon.engine.worker.worker")
 
 
 def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) -> None:
@@ -43,7 +45,9 @@ def _on_init(wrapped: Callable[..., None], engine: Any, args: Any, kwargs: Any) 
         given = dict(zip(("graph", "runtime_state"), args, strict=False)) | kwargs
         graph, state = given["graph"], given["runtime_state"]
         known = describe_run(graph.root_node.workflow_id, graph, state.variable_pool)
-        engine.add_layer(_Layer(RunObserver(t.RUN, known, context_api.get_current())))
+        observer = RunObserver(t.RUN, known, context_api.get_current())
+        engine.add_layer(_Layer(observer))
+        dispatch_within(engine, observer)
 
 
 class _Frame:

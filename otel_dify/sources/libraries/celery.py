@@ -20,8 +20,8 @@ from otel_dify.sources.libraries.bridge import instrument
 
 _SENT_AT = "otel_dify_sent_at"
 """Header of a task: when it was sent, nanoseconds since the epoch."""
-_REQUEST = "otel_dify_request_id"
-"""Header of a task: ``X-Request-ID`` of the request that it serves."""
+_OF_REQUEST = {t.REQUEST_ID: "otel_dify_request_id", t.API_KEY_ID: "otel_dify_api_key_id"}
+"""What a task takes over from the request that it serves, to the header that has it."""
 
 _STREAMED = "workflow_based_app_execution_task"
 _PAYLOAD = {
@@ -71,9 +71,10 @@ def _stamp(headers: dict[str, Any] | None = None, body: Any = None, **_: Any) ->
         sender = current()
         if sender is not None and str(headers.get("task", "")).endswith(_STREAMED):
             _name(sender, body)
-        request = sender.get(t.REQUEST_ID) if sender is not None else None
-        if request is not None:
-            headers[_REQUEST] = request
+        for attribute, name in _OF_REQUEST.items():
+            value = sender.get(attribute) if sender is not None else None
+            if value is not None:
+                headers[name] = value
 
 
 def _name(sender: Operation, body: Any) -> None:
@@ -94,7 +95,8 @@ def _waited(task: Any = None, **_: Any) -> None:
     if operation is None or operation.kind is not t.TASK:
         return
     operation.set(t.TASK_NAME, task.name)
-    operation.set(t.REQUEST_ID, getattr(task.request, _REQUEST, None))
+    for attribute, name in _OF_REQUEST.items():
+        operation.set(attribute, getattr(task.request, name, None))
     delivery = task.request.delivery_info or {}
     operation.set(t.DESTINATION, delivery.get("routing_key"))
     sent = getattr(task.request, _SENT_AT, None)

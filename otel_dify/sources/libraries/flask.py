@@ -28,6 +28,7 @@ from otel_dify.guard import guarded, never_raises
 from otel_dify.operations.errors import category_of
 from otel_dify.operations.operation import Operation
 from otel_dify.sources.libraries.bridge import BridgedSpan, instrument
+from otel_dify.sources.libraries.passing import take_over
 
 _call: ContextVar[_Call | None] = ContextVar("otel_dify.flask_call", default=None)
 
@@ -55,6 +56,9 @@ _STATUS = re.compile(rb'"status": ?"([a-z-]+)"')
 _HEAD = 2_048
 """Bytes of such an event in which its status stands."""
 
+_INNER = "/inner/api/"
+"""What plugins call, by the plugin daemon; its key opens nothing else."""
+
 # What is taken over from a caller goes into headers and logs.
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}")
 
@@ -69,6 +73,7 @@ class _Call:
         torn_down: whether the instrumentation has ended its span.
         explains: whether the response is Dify's JSON for what went wrong.
         streams: whether the response is a stream of events.
+        comes_back: whether a plugin calls, for a run of Dify's.
     """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
@@ -80,6 +85,7 @@ class _Call:
         self.torn_down = False
         self.explains = False
         self.streams = False
+        self.comes_back = environ.get("PATH_INFO", "").startswith(_INNER)
         self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
         self.size = int(size) if size.isascii() and size.isdigit() else None
 
@@ -104,6 +110,8 @@ def _started(span: BridgedSpan) -> None:
         call.operation = span.operation
         call.operation.set(t.REQUEST_ID, call.request_id)
         call.operation.set(t.HTTP_REQUEST_SIZE, call.size)
+        if call.comes_back:
+            take_over(call.operation)
         span.at_end = call.later
 
 

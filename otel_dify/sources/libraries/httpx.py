@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any
 
 import httpx
-from opentelemetry import baggage, propagate
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 from opentelemetry.util.http import get_excluded_urls
@@ -26,6 +25,7 @@ from otel_dify.operations.current import Open, start
 from otel_dify.operations.operation import Operation
 from otel_dify.process import process
 from otel_dify.sources.libraries.bridge import take
+from otel_dify.sources.libraries.passing import send_on
 from otel_dify.sources.libraries.peers import Found, Peers, port_of, settings_of_dify
 
 _METHODS = frozenset(
@@ -106,10 +106,7 @@ class _Calls:
             known[t.URL_TEMPLATE] = template
             name = name or ("" if template else f"{method} {found.peer.name}")
         operation = start(t.HTTP_CALL, known, span_name=name)
-        context = operation.context
-        if baggage.get_all(context) and not (found is not None and found.peer.inside):
-            context = baggage.clear(context)
-        propagate.inject(request.headers, context)
+        send_on(operation, request.headers, inside=found is not None and found.peer.inside)
         return operation
 
     def _find(self, transport: Any, host: str, port: int) -> Found | None:
