@@ -6,7 +6,6 @@ import sys
 import zlib
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 
 LEVEL = 1
 """Of zlib and zstd: OTLP repeats itself so much that higher levels cost more than they save."""
@@ -16,8 +15,12 @@ _GZIP_WINDOW = 31
 
 
 def has_zstd() -> bool:
-    """Tell whether this Python can compress with zstd, without importing what does it."""
-    return sys.version_info >= (3, 14) or find_spec("zstandard") is not None
+    """Tell whether this Python can compress with zstd."""
+    try:
+        _zstd()
+    except ImportError:
+        return False
+    return True
 
 
 def compressor(name: str) -> Callable[[bytes], bytes]:

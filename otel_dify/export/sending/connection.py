@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import io
 import socket
-import threading
-import time
+import ssl
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
@@ -22,10 +21,12 @@ from urllib3.util import parse_url
 
 from otel_dify.export.sending.addresses import basic, without_credentials
 from otel_dify.export.sending.answers import Answer
+from otel_dify.export.sending.connecting import connect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from ssl import SSLContext
+
+    from otel_dify.export.sending.exchange import Exchange
 
 LARGEST_BODY = 65_536
 """Bytes that are read of a response; what is longer says nothing that we need."""
@@ -33,32 +34,6 @@ LARGEST_BODY = 65_536
 # One record of TLS: each is waited for by itself.
 _PIECE = 16_384
 _PORTS = {"http": 80, "https": 443}
-
-
-class Exchange:
-    """One request and its response.
-
-    Attributes:
-        until: when they must be over, by the monotonic clock.
-        heard: whether a byte of the response has come.
-    """
-
-    __slots__ = ("heard", "until")
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-        self.heard = False
-
-    def left(self) -> float:
-        """Return the seconds that are left.
-
-        Raises:
-            TimeoutError: there are none.
-        """
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
 
 
 class _Received(io.RawIOBase):
@@ -130,76 +105,6 @@ class _Secure(_Held, HTTPSConnection):
     """By TLS."""
 
 
-def connect(host: str, port: int, exchange: Exchange) -> socket.socket:
-    """Connect to the first address of a host that answers, each having its share of the time.
-
-    Raises:
-        OSError: none does; the error of the last.
-    """
-    addresses = _addresses(host, port, exchange)
-    last: OSError = OSError("the name has no address")
-    for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        made = socket.socket(family, kind, protocol)
-        try:
-            made.settimeout(exchange.left() / (len(addresses) - number))
-            made.connect(address)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.settimeout(exchange.left())
-        except OSError as error:
-            made.close()
-            last = error
-        except BaseException:
-            made.close()
-            raise
-        else:
-            return made
-    raise last
-
-
-def _addresses(host: str, port: int, exchange: Exchange) -> list[Any]:
-    """Look a name up until the deadline.
-
-    The system's resolver knows no timeout and tries for half a minute, so it is asked on a thread
-    of its own, which is left behind; connections are made rarely.
-    """
-    found: list[Any] = []
-    failed: list[OSError] = []
-
-    def look_up() -> None:
-        try:
-            found.extend(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
-        except OSError as error:
-            failed.append(error)
-        except UnicodeError:
-            failed.append(socket.gaierror(socket.EAI_NONAME, "it is no name of a host"))
-
-    if _is_address(host):
-        look_up()
-    else:
-        asking = threading.Thread(target=look_up, name="otel_dify-names", daemon=True)
-        try:
-            asking.start()
-        except RuntimeError:  # the interpreter is ending
-            look_up()
-        else:
-            asking.join(exchange.left())
-    if failed:
-        raise failed[0]
-    if not found:
-        raise socket.gaierror(socket.EAI_AGAIN, "no answer in time")
-    return list(found)
-
-
-def _is_address(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host.strip("[]"))
-        except OSError:
-            continue
-        return True
-    return False
-
-
 class Connection:
     """A connection that is used for one request after the other.
 
@@ -217,7 +122,7 @@ class Connection:
         self,
         url: SplitResult,
         proxy: SplitResult | None,
-        context: SSLContext | None,
+        context: ssl.SSLContext | None,
         exchange: Exchange,
     ) -> None:
         near = proxy or url
@@ -267,18 +172,16 @@ class Connection:
                 preload_content=False,
                 decode_content=False,
             )
-        except (BrokenPipeError, ConnectionResetError) as error:
-            # Whoever finds a request too large says so and hangs up before it has all.
-            unsent: OSError | None = error
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            # Whoever finds a request too large says so and hangs up before it has all; and what
+            # a receiver did not like about TLS is read as well.
+            sent = False
         else:
-            unsent = None
-        try:
-            response = made.getresponse()
-        except (OSError, HTTPException) as error:
-            raise unsent or error from None
+            sent = True
+        response = made.getresponse()
         got = response.headers
         body, whole = _read(response)
-        if unsent is not None or not whole:
+        if not (sent and whole):
             made.close()
         return Answer(
             response.status,
@@ -293,7 +196,9 @@ class Connection:
         self._made.close()
 
 
-def _unconnected(near: SplitResult, proxy: SplitResult | None, context: SSLContext | None) -> _Held:
+def _unconnected(
+    near: SplitResult, proxy: SplitResult | None, context: ssl.SSLContext | None
+) -> _Held:
     """Make a connection to the receiver, or to the proxy before it."""
     host, port = near.hostname or "", _port(near)
     if context is None:

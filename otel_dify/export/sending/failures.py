@@ -11,6 +11,8 @@ from otel_dify.export.sending.answers import one_line
 from otel_dify.export.sending.outcome import Denied, Retry
 from otel_dify.export.sending.tls import Unusable
 
+# OpenSSL 3.2 and later, and those before it, where the other side answers in plain text.
+_NO_TLS = frozenset({"RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"})
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -43,8 +45,11 @@ def _reason(error: Exception, at: str, timeout_s: float) -> str:  # noqa: PLR091
             f"the certificate of {at} is not trusted ({one_line(error.verify_message)}); name its "
             "authority in OTEL_EXPORTER_OTLP_CERTIFICATE"
         )
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return f"the connection to {at} failed (closed by the other side)"
     if isinstance(error, ssl.SSLError):
-        return f"TLS with {at} failed ({one_line(error.reason or str(error))})"
+        hint = "; does it speak TLS at all?" if error.reason in _NO_TLS else ""
+        return f"TLS with {at} failed ({one_line(error.reason or str(error))}){hint}"
     if isinstance(error, HTTPException) and not isinstance(error, OSError):
         return (
             f"{at} does not answer as HTTP does ({type(error).__name__}: {one_line(str(error))}); "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from otel_dify.export.sending.compression import compressor
+from otel_dify.export.sending.exchange import Exchange
 from otel_dify.export.sending.outcome import Outcome, Retry
 from otel_dify.export.sending.tls import Tls, Unusable
 from otel_dify.export.sending.user_agent import USER_AGENT
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from otel_dify.export.sending.answers import Answer
-    from otel_dify.export.sending.connection import Connection, Exchange
+    from otel_dify.export.sending.connection import Connection
 
 # They keep method and body (RFC 9110, 15.4.8 and 15.4.9); the others do not.
 _FOLLOWED = frozenset({307, 308})
@@ -92,11 +93,10 @@ class HttpTransport:
         from http.client import HTTPException
 
         from otel_dify.export.sending.answers import outcome_of
-        from otel_dify.export.sending.connection import Exchange
         from otel_dify.export.sending.failures import failure
 
         if os.getpid() != self._process:
-            # Not closed: TLS would say goodbye in the parent's name.
+            # It is the parent's, which goes on with it.
             self._connection, self._process = None, os.getpid()
         until = time.monotonic() + timeout_s
         url, packed = self._url, self._compress(body)
