@@ -95,6 +95,11 @@ class GrpcTransport:
                 return self._send(body, timeout_s)
             except Unusable as error:
                 return Retry(str(error))
+            except ModuleNotFoundError as error:
+                return Denied(
+                    f"OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs the package grpcio ({error}); install "
+                    "it or use http/protobuf"
+                )
             except Exception as error:  # noqa: BLE001 - counted and logged once; the data is kept
                 failed("otel_dify.export.sending.grpc", error)
                 return Retry(f"{type(error).__name__}: {error}")

@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from otel_dify.export.sending import connection
 from otel_dify.export.sending.answers import retry_after
 from otel_dify.export.sending.compression import has_zstd
+from otel_dify.export.sending.connecting import connect
 from otel_dify.export.sending.connection import LARGEST_BODY
 from otel_dify.export.sending.http import HttpTransport
 from otel_dify.export.sending.outcome import LONGEST_WAIT_S, Delivered, Denied, Refused, Retry
@@ -365,13 +366,12 @@ def test_a_body_that_never_ends_is_left_and_the_request_is_delivered(to: To, hea
 
 def test_it_is_not_traced(to: To, monkeypatch: pytest.MonkeyPatch) -> None:
     enabled: list[bool] = []
-    original = connection.connect
 
-    def connect(*args: Any) -> Any:
+    def connecting(*args: Any) -> Any:
         enabled.append(is_instrumentation_enabled())
-        return original(*args)
+        return connect(*args)
 
-    monkeypatch.setattr(connection, "connect", connect)
+    monkeypatch.setattr(connection, "connect", connecting)
     with Receiver() as receiver:
         to(receiver.url).send(BODY, TIMEOUT_S)
     assert enabled == [False]

@@ -95,6 +95,22 @@ def test_under_gevent_others_run_while_a_request_waits() -> None:
     assert told(GEVENT) == f"[{delivered}, {delivered}] True\nRetry True\n"
 
 
+WITHOUT = """
+    import sys
+    from otel_dify.export.sending.destination import destination
+    from otel_dify.settings import Settings
+    sys.modules["grpc"] = None
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    print(destination(Settings(environ), "traces").transport().send(b"", 20.0))
+"""
+
+
+def test_where_grpc_is_not_installed_that_is_said() -> None:
+    assert told(WITHOUT).startswith(
+        "Denied(reason='OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs the package grpcio ("
+    )
+
+
 FORKED = """
     import os, sys
     from otel_dify.export.sending.destination import destination
