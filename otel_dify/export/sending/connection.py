@@ -1,7 +1,8 @@
 """One connection to a receiver by HTTP/1.1, held to a deadline whatever the other side does.
 
 urllib3's timeouts are for a single read: a server that sends a byte now and then would hold us for
-ever. Here what is left until the deadline is set before every read and write. Loaded with the
+ever. Here what is left until the deadline is set before every read. (A write has one timeout for all of
+it, with TLS and without.) Loaded with the
 first request, after gevent has patched, together with urllib3 and ``ssl``.
 """
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 LARGEST_BODY = 65_536
 """Bytes that are read of a response; what is longer says nothing that we need."""
 
-# One record of TLS: each is waited for by itself.
-_PIECE = 16_384
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -80,14 +79,6 @@ class _Held(HTTPConnection):
         # urllib3 sets this before each request and response.
         self.timeout = exchange.left()
         self.response_class = partial(_Response, self)  # type: ignore[assignment] # only called
-
-    def send(self, data: Any) -> None:
-        """Send bytes, as many at a time as have a timeout of their own."""
-        view = memoryview(data)
-        for start in range(0, len(view), _PIECE):
-            if self.sock is not None:
-                self.sock.settimeout(self.exchange.left())
-            super().send(view[start : start + _PIECE])
 
     def _new_conn(self) -> socket.socket:
         """Connect; urllib3's own SOCKS connection overrides this as well.

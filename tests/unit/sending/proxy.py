@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.unit.sending.receiver import Receiver, response
+from tests.unit.sending.receiver import Answer, Receiver, response
 
 
 class Proxy(Receiver):
@@ -26,7 +26,7 @@ class Proxy(Receiver):
         *,
         context: ssl.SSLContext | None = None,
         authorization: str = "",
-        answer: bytes = b"",
+        answer: Answer = b"",
     ) -> None:
         super().__init__(self._pass_on, context=context)
         self._authorization = authorization
@@ -35,6 +35,8 @@ class Proxy(Receiver):
     def _pass_on(self, talking: Any) -> bool:
         request = self.requests[-1]
         method, target, _ = request.line.split()
+        if callable(self._refusal):
+            return self._refusal(talking)
         if self._refusal:
             talking.sendall(self._refusal)
             return True

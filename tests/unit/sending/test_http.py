@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -157,6 +159,13 @@ def test_what_was_answered_with_success_is_delivered_whatever_the_body_is(
     assert len(receiver.requests) == 2
 
 
+def test_a_connection_with_a_body_that_was_left_is_not_kept(to: To) -> None:
+    with Receiver(response(200, b"\0" * (LARGEST_BODY + 1)), OK) as receiver:
+        transport = to(receiver.url)
+        assert [transport.send(BODY, TIMEOUT_S) for _ in range(2)] == [Delivered()] * 2
+    assert [request.connection for request in receiver.requests] == [0, 1]
+
+
 def test_a_connection_is_kept_over_an_answer_with_a_body(to: To) -> None:
     whole = CHUNKED + b"2\r\n\x0a\x00\r\n0\r\n\r\n"
     with Receiver(response(200, b"\x0a\x00"), whole, response(503, b"busy"), OK) as receiver:
@@ -281,6 +290,7 @@ def test_a_redirection_to_somebody_else_is_not_followed_and_is_told(to: To) -> N
     assert isinstance(outcome, Denied)
     assert f"redirects to {other.url}/v1/traces" in outcome.reason
     assert other.accepted == 0
+    assert len(receiver.requests) == 1
 
 
 def test_redirections_in_a_circle_end(to: To) -> None:
@@ -317,6 +327,8 @@ def test_a_new_connection_that_breaks_is_for_the_caller_to_replace(to: To) -> No
 def test_a_request_is_not_sent_again_where_an_answer_has_begun(to: To) -> None:
     def begin(talking: Any) -> bool:
         talking.sendall(b"HTTP/1.1 2")
+        # Closing it now resets the connection.
+        talking.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False
 
     with Receiver(OK, begin) as receiver:

@@ -12,7 +12,7 @@ from otel_dify.export.sending.proxies import proxy_for
 from tests.unit.sending.certificates import Authority, serving
 from tests.unit.sending.conftest import To
 from tests.unit.sending.proxy import Proxy
-from tests.unit.sending.receiver import Receiver, response
+from tests.unit.sending.receiver import Receiver, response, trickling
 
 BODY = b"the bytes of a request"
 TIMEOUT_S = 20.0
@@ -163,8 +163,8 @@ def test_a_tunnel_that_is_not_made_is_told(to: To) -> None:
 
 
 def test_a_proxy_that_answers_byte_by_byte_for_ever_is_left(to: To) -> None:
-    with Proxy(answer=b"HTTP/1.1 200 OK\r\n") as proxy:
-        # Its headers never end.
+    proxy: Proxy
+    with Proxy(answer=trickling(lambda: proxy, b"HTTP/1.1 200 OK\r\nX: ", b"x")) as proxy:
         outcome = to("https://collector", https_proxy=proxy.url).send(BODY, 0.3)
     assert isinstance(outcome, Retry)
     assert outcome.reason == f"localhost:{proxy.port} has not answered within 0.3 s"

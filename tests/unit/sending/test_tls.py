@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -202,17 +203,22 @@ def test_a_kept_connection_that_breaks_under_a_request_is_replaced_at_once(
     assert [request.connection for request in receiver.requests] == [0, 0, 1]
 
 
-def test_a_receiver_that_takes_a_large_request_little_by_little_is_left(
+def test_a_receiver_that_takes_a_large_request_steadily_and_slowly_is_left(
     to: To, server: ssl.SSLContext, ca: dict[str, str]
 ) -> None:
-    """Each record of TLS has a timeout of its own, so records are what is sent at a time."""
+    """A timeout of its own for each record of TLS would let it go on to the end."""
+    taken: list[int] = []
 
-    def little(talking: Any) -> bool:
-        while not receiver.ending.wait(0.02):
-            talking.recv(100)
+    def slowly(talking: Any) -> bool:
+        # So that it takes steadily, and not much at once and then nothing for long.
+        talking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        while sum(taken) < len(LARGE) and not receiver.ending.wait(0.005):
+            taken.append(len(talking.recv(16_384)))
         return False
 
-    with Receiver(little, context=server, reads_bodies=False) as receiver:
+    with Receiver(slowly, context=server, reads_bodies=False) as receiver:
         transport = to(receiver.url, **ca, OTEL_EXPORTER_OTLP_COMPRESSION="none")
         told = reason(transport.send(LARGE, 0.5))
+        seen = sum(taken)
     assert told.endswith("has not answered within 0.5 s")
+    assert seen < len(LARGE) / 2
