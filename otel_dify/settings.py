@@ -187,9 +187,8 @@ COMPRESSION = Setting(
     "OTEL_EXPORTER_OTLP_COMPRESSION",
     default="gzip",
     parse=_one_of(*COMPRESSIONS),
-    doc="How requests are compressed: `gzip`, `deflate`, `none`, or `zstd` (only with "
-    "`http/protobuf`, and where Python has it). OpenTelemetry's own exporters send uncompressed "
-    "by default.",
+    doc="How requests are compressed: `gzip` or `none`; with `http/protobuf` also `deflate`, and "
+    "`zstd` where Python has it. OpenTelemetry's own exporters send uncompressed by default.",
     shown_default="gzip",
     standard=True,
 )

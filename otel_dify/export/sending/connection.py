@@ -1,9 +1,9 @@
 """One connection to a receiver by HTTP/1.1, held to a deadline whatever the other side does.
 
 urllib3's timeouts are for a single read: a server that sends a byte now and then would hold us for
-ever. Here what is left until the deadline is set before every read. (A write has one timeout for all of
-it, with TLS and without.) Loaded with the
-first request, after gevent has patched, together with urllib3 and ``ssl``.
+ever. Here what is left until the deadline is set before every read; a write has one timeout for all
+of it, with TLS and without. Loaded with the first request, after gevent has patched, together with
+urllib3 and ``ssl``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-from functools import partial
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
@@ -78,7 +77,10 @@ class _Held(HTTPConnection):
         self.exchange = exchange
         # urllib3 sets this before each request and response.
         self.timeout = exchange.left()
-        self.response_class = partial(_Response, self)  # type: ignore[assignment] # only called
+
+    def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> HTTPResponse:  # type: ignore[override]
+        """Make a response; elsewhere this is a class, which nothing but calls it."""
+        return _Response(self, sock, *args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
         """Connect; urllib3's own SOCKS connection overrides this as well.

@@ -130,12 +130,15 @@ def _endpoint(settings: s.Settings, signal: str) -> tuple[str, SplitResult]:
 
 def _compression(settings: s.Settings, signal: str) -> str:
     wanted = settings.of(s.COMPRESSION, signal)
-    grpc = settings.protocol(signal) == "grpc"
-    if wanted != "zstd" or (has_zstd() and not grpc):
+    if settings.protocol(signal) == "grpc" and wanted not in {"none", "gzip"}:
+        # The Collector answers deflate with UNIMPLEMENTED, and gRPC for Python has no zstd.
+        why = "expected none or gzip with gRPC"
+    elif wanted == "zstd" and not has_zstd():
+        why = "expected the package zstandard, or Python 3.14"
+    else:
         return wanted
-    why = "gRPC has no zstd" if grpc else "needs the package zstandard, or Python 3.14"
     say_once(
-        f"{settings.deciding(s.COMPRESSION, signal)}='zstd' cannot be used: {why}. "
+        f"{settings.deciding(s.COMPRESSION, signal)}={wanted!r} cannot be used: {why}. "
         "Running on with gzip; set it right and restart"
     )
     return "gzip"

@@ -50,10 +50,9 @@ def _reason(error: Exception, at: str, timeout_s: float) -> str:  # noqa: PLR091
     if isinstance(error, ssl.SSLError):
         hint = "; does it speak TLS at all?" if error.reason in _NO_TLS else ""
         return f"TLS with {at} failed ({one_line(error.reason or str(error))}){hint}"
+    hint = "; 4317 is the port for gRPC by custom" if at.endswith(":4317") else ""
     if isinstance(error, HTTPException) and not isinstance(error, OSError):
-        return (
-            f"{at} does not answer as HTTP does ({type(error).__name__}: {one_line(str(error))}); "
-            "is it the port for gRPC?"
-        )
+        kind = type(error).__name__
+        return f"{at} does not answer as HTTP does ({kind}: {one_line(str(error))}){hint}"
     said = getattr(error, "strerror", "") or str(error)
-    return f"the connection to {at} failed ({one_line(said)})"
+    return f"the connection to {at} failed ({one_line(said)}){hint}"

@@ -54,7 +54,7 @@ class GrpcTransport:
         target: as gRPC names it: ``host:port``, ``unix:path``, ``dns:///name:port`` and so on.
         signal: ``traces``, ``metrics`` or ``logs``.
         headers: metadata of every request, names in lower case.
-        compression: ``none``, ``gzip`` or ``deflate``.
+        compression: ``none`` or ``gzip``.
         tls: files for TLS; none where there is no TLS.
     """
 
@@ -133,7 +133,6 @@ class GrpcTransport:
         compression = {
             "none": grpc.Compression.NoCompression,
             "gzip": grpc.Compression.Gzip,
-            "deflate": grpc.Compression.Deflate,
         }[self._compression]
         if self._tls is None:
             return grpc.insecure_channel(self._target, _OPTIONS, compression)

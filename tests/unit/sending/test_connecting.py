@@ -6,10 +6,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.client import BadStatusLine
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from otel_dify.export.sending.failures import failure
 from otel_dify.export.sending.outcome import Delivered, Retry, Transport
 from tests.unit.sending.conftest import To
 from tests.unit.sending.receiver import HANG_UP, Receiver
@@ -137,12 +140,16 @@ def test_a_receiver_that_takes_a_large_request_little_by_little(to: To) -> None:
         assert reason(transport, SHORT_S, LARGE).endswith("has not answered within 0.3 s")
 
 
-def test_what_is_not_http_is_told_to_be_perhaps_grpc(to: To) -> None:
-    """A server of HTTP/2 answers with a frame of its settings."""
+def test_what_is_not_http_is_told_with_the_port_for_grpc_in_mind(to: To) -> None:
+    """A server of HTTP/2 answers with a frame of its settings, or resets the connection."""
     with Receiver(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\n") as receiver:
         told = reason(to(receiver.url))
     assert told.startswith(f"localhost:{receiver.port} does not answer as HTTP does (BadStatusLine")
-    assert told.endswith("is it the port for gRPC?")
+    hint = "; 4317 is the port for gRPC by custom"
+    assert not told.endswith(hint)
+    for error in (BadStatusLine("x"), ConnectionResetError(104, "Connection reset by peer")):
+        told_there = failure(error, urlsplit("http://collector:4317"), TIMEOUT_S)
+        assert told_there.reason.endswith(hint)
 
 
 def test_a_connection_that_breaks(to: To) -> None:

@@ -224,8 +224,17 @@ def test_zstd_is_used_where_it_can_be(
     environ = {"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"}
     assert of(**environ).compression == ("zstd" if with_zstd else "gzip")
     assert len(caplog.records) == (0 if with_zstd else 1)
+
+
+@pytest.mark.parametrize("name", ["deflate", "zstd"])
+def test_grpc_has_gzip_only(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The Collector answers others with UNIMPLEMENTED, each request of them."""
+    environ = {"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": name}
     assert of(**environ, **GRPC).compression == "gzip"
-    assert "gRPC has no zstd. Running on with gzip" in caplog.text
+    [record] = caplog.records
+    assert record.getMessage().startswith(
+        f"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION={name!r} cannot be used: expected none or gzip"
+    )
 
 
 def test_a_timeout_is_in_seconds_as_the_stock_exporter_reads_it() -> None:
