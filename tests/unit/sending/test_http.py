@@ -353,7 +353,8 @@ def test_an_answer_that_comes_before_the_end_of_a_large_request_counts(to: To) -
     with Receiver(refuse, reads_bodies=False) as receiver:
         transport = to(receiver.url, OTEL_EXPORTER_OTLP_COMPRESSION="none")
         outcome = transport.send(b"\0" * 50_000_000, TIMEOUT_S)
-    assert outcome == Refused("HTTP 413 Request Entity Too Large")
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.startswith("HTTP 413 ")
 
 
 @pytest.mark.timeout(60)
