@@ -124,6 +124,9 @@ class GrpcTransport:
         try:
             response: bytes = self._call(body, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
+            if self._tls is not None and error.code() is grpc.StatusCode.UNAVAILABLE:
+                # The next channel reads the files anew.
+                self.close()
             return _outcome_of(error)
         return partial_success(response)
 

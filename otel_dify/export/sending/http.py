@@ -90,6 +90,7 @@ class HttpTransport:
 
     def _send(self, body: bytes, timeout_s: float) -> Outcome:
         # After gevent's patch: loads urllib3 and ssl.
+        import ssl
         from http.client import HTTPException
 
         from otel_dify.export.sending.answers import outcome_of
@@ -110,6 +111,9 @@ class HttpTransport:
                     break
                 url = following
         except (OSError, HTTPException, Unusable) as error:
+            # A receiver that does not like our certificate says so, or just hangs up.
+            if isinstance(error, ssl.SSLError | ConnectionResetError):
+                self._context = None
             return failure(error, self._proxy or url, timeout_s)
         return outcome_of(answer, time.time())
 
@@ -133,12 +137,7 @@ class HttpTransport:
         schemes = {self._url.scheme, self._proxy.scheme if self._proxy else ""}
         if "https" in schemes and self._context is None:
             self._context = self._tls.context()
-        try:
-            return Connection(self._url, self._proxy, self._context, exchange)
-        except BaseException:
-            # The files may be others the next time.
-            self._context = None
-            raise
+        return Connection(self._url, self._proxy, self._context, exchange)
 
     def _over(
         self, connection: Connection, url: SplitResult, packed: bytes, exchange: Exchange
@@ -162,6 +161,9 @@ class HttpTransport:
         """
         if answer.status not in _FOLLOWED or not answer.location:
             return None
-        following = urlsplit(urljoin(url.geturl(), answer.location))
+        try:
+            following = urlsplit(urljoin(url.geturl(), answer.location))
+        except ValueError:  # it is no address, and told as it is
+            return None
         same = (following.scheme, following.netloc) == (url.scheme, url.netloc)
         return following._replace(fragment="") if same else None

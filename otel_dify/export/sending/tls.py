@@ -21,7 +21,7 @@ class Unusable(Exception):  # noqa: N818 - it is a file that is unusable, not a 
 class Tls:
     """PEM files; empty where there is none.
 
-    They are read when a connection is made and again after one that failed, so that a renewed
+    They are read with the first connection, and again where TLS has failed, so that a renewed
     certificate needs no restart.
 
     Attributes:

@@ -8,6 +8,7 @@ each and what the receiver got.
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -119,9 +120,13 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
         for _ in range(case.get("times", 1)):
             outcome = transport.send(b"\0" * case.get("size", 10), case.get("timeout_s", 20))
             outcomes.append({"kind": type(outcome).__name__} | asdict(outcome))
-        transport.close()
-        transport.close()
-        if case.get("again"):
+        if "renewed" in case:
+            # Our authority's file is another one by now, and the transport has not been told.
+            shutil.copy(case["renewed"], environ["OTEL_EXPORTER_OTLP_CERTIFICATE"])
+        else:
+            transport.close()
+            transport.close()
+        if case.get("again") or "renewed" in case:
             outcome = transport.send(b"", 20)
             outcomes.append({"kind": type(outcome).__name__} | asdict(outcome))
             transport.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +208,21 @@ def test_tls(authority: Authority, stranger: Authority, missing: Path) -> None:
         "No such file or directory"
     )
     assert [len(of_case["got"]) for of_case in found] == [1, 1, 0, 0]
+
+
+def test_a_renewed_authority_is_taken_without_a_restart(
+    authority: Authority, stranger: Authority, missing: Path
+) -> None:
+    made = authority.sign("localhost")
+    shutil.copy(stranger.own.path, missing)
+    case = {
+        "endpoint": "https://localhost:PORT",
+        "server": [str(made.path), str(made.key)],
+        "environ": {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(missing)},
+        "renewed": str(authority.own.path),
+    }
+    [of_case] = ran(case)
+    assert [it["kind"] for it in of_case["outcomes"]] == ["Retry", "Delivered"]
 
 
 def test_a_client_shows_its_certificate(authority: Authority, tmp_path: Path) -> None:

@@ -297,6 +297,13 @@ def test_a_redirection_to_somebody_else_is_not_followed_and_is_told(to: To) -> N
     assert len(receiver.requests) == 1
 
 
+def test_a_redirection_to_what_is_no_address_is_told(to: To) -> None:
+    with Receiver(response(307, headers={"Location": "http://[/v1/traces"})) as receiver:
+        outcome = to(receiver.url).send(BODY, TIMEOUT_S)
+    assert isinstance(outcome, Denied)
+    assert "redirects to http://[/v1/traces" in outcome.reason
+
+
 def test_redirections_in_a_circle_end(to: To) -> None:
     with Receiver(response(307, headers={"Location": "/v1/traces"})) as receiver:
         assert isinstance(to(receiver.url).send(BODY, TIMEOUT_S), Denied)

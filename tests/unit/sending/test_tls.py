@@ -159,6 +159,19 @@ def test_a_renewed_authority_is_taken_without_a_restart(
         assert transport.send(BODY, TIMEOUT_S) == Delivered()
 
 
+def test_a_renewed_certificate_of_ours_is_taken_without_a_restart(
+    to: To, authority: Authority, stranger: Authority, ca: dict[str, str], missing: Path
+) -> None:
+    old, new = stranger.sign("us"), authority.sign("us-renewed")
+    missing.write_text(old.path.read_text() + old.key.read_text())
+    context = serving(authority.sign("localhost"), clients=authority)
+    with Receiver(context=context) as receiver:
+        transport = to(receiver.url, **ca, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=str(missing))
+        reason(transport.send(BODY, TIMEOUT_S))
+        missing.write_text(new.path.read_text() + new.key.read_text())
+        assert transport.send(BODY, TIMEOUT_S) == Delivered()
+
+
 def test_a_file_that_is_no_certificate_is_named(to: To, missing: Path) -> None:
     missing.write_text("no certificate")
     told = reason(to("https://localhost:1", **{CA: str(missing)}).send(BODY, TIMEOUT_S))
