@@ -27,6 +27,9 @@ from otel_dify.export.sending.outcome import (
 # sends it for a request that it has not passed on.
 _RETRIED = frozenset({408, 429, 502, 503, 504})
 _DENIED = frozenset({401, 403, 407})
+# The address is wrong, or the receiver has no such signal: a Collector without its pipeline answers
+# 404. Nothing is known about the data.
+_ELSEWHERE = frozenset({404, 405, 501})
 _SUCCESS, _REDIRECTION, _ERROR = 200, 300, 400
 
 _MESSAGE_LENGTH = 300
@@ -69,6 +72,8 @@ def outcome_of(answer: Answer, now: float) -> Outcome:
         return Retry(reason, retry_after(answer.retry_after, now))
     if status in _DENIED:
         return Denied(f"{reason}; check the credentials, such as OTEL_EXPORTER_OTLP_HEADERS")
+    if status in _ELSEWHERE:
+        return Denied(f"{reason}; check the address, and that the Collector takes this signal")
     if _REDIRECTION <= status < _ERROR:
         # Nothing is known about the data: it was not looked at.
         where = f" to {answer.location}" if answer.location else ""

@@ -159,6 +159,9 @@ def _outcome_of(error: Any) -> Outcome:
         return Retry(reason, after_s)
     if code in _DENIED:
         return Denied(f"{reason}; check the credentials, such as OTEL_EXPORTER_OTLP_HEADERS")
+    if code == "UNIMPLEMENTED":
+        # A Collector without the pipeline of a signal answers so.
+        return Denied(f"{reason}; check the address, and that the Collector takes this signal")
     return Refused(reason)
 
 

@@ -118,7 +118,7 @@ CODES = {
     "FAILED_PRECONDITION": "Refused",
     "ABORTED": "Retry",
     "OUT_OF_RANGE": "Retry",
-    "UNIMPLEMENTED": "Refused",
+    "UNIMPLEMENTED": "Denied",
     "INTERNAL": "Refused",
     "UNAVAILABLE": "Retry",
     "DATA_LOSS": "Retry",
