@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from opentelemetry.sdk.resources import Resource
 
 from otel_dify.guard import say_once
+from otel_dify.release import release_of_dify
 from otel_dify.settings import SERVICE_NAME, STATE_PATH, Settings, host_name
 from otel_dify.version import __version__
 
@@ -120,6 +121,8 @@ def build(
         "process.runtime.version": ".".join(map(str, sys.version_info[:3])),
         "deployment.environment.name": environ.get("DEPLOY_ENV", "").lower() or "production",
     }
+    if release := release_of_dify():
+        known["service.version"] = release
     asked = _attributes(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     if settings[SERVICE_NAME]:
         asked["service.name"] = settings[SERVICE_NAME]

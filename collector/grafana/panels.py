@@ -142,6 +142,7 @@ class Variable:
         name: `$name` in queries.
         title: what stands before it.
         values: the query of its values.
+        picks: a regular expression that picks `text` and `value` from each of them.
         default: what it is at first.
     """
 
@@ -149,6 +150,26 @@ class Variable:
     title: str
     values: str = ""
     default: str = ".*"
+    picks: str = ""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Marks on all panels of a dashboard: when something happened.
+
+    Attributes:
+        title: in English.
+        chinese: the same in Chinese.
+        query: PromQL that has a value then, or LogQL that selects records.
+        source: which data source answers.
+        colour: of the marks.
+    """
+
+    title: str
+    chinese: str
+    query: str
+    source: Source
+    colour: str
 
 
 @dataclass(frozen=True)
@@ -160,3 +181,4 @@ class Dashboard:
     chinese: str
     sections: tuple[Section, ...]
     variables: tuple[Variable, ...] = ()
+    annotations: tuple[Annotation, ...] = ()

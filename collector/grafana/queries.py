@@ -22,6 +22,16 @@ def rate(by: str, metric: str, labels: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{labels}}}{RATE}))"
 
 
+def named(expression: str) -> str:
+    """Give what is asked by `app_id` the app's name as well."""
+    return f"({expression}) * on (app_id) group_left (app_name) dify:app:info"
+
+
+def versioned(expression: str) -> str:
+    """Give what is asked by `workflow_id` its version as well."""
+    return f"({expression}) * on (workflow_id) group_left (workflow_version) dify:workflow:info"
+
+
 def a_minute(by: str, metric: str, labels: str = "") -> str:
     """Ask for events a minute, by labels."""
     return f"60 * {rate(by, metric, labels)}"

@@ -26,12 +26,15 @@ WHEN = "&${__url_time_range}"
 EXPLORED = '{"datasource":"jaeger","queries":[{"query":"VALUE","refId":"A"}]}'
 FOLLOWED = {
     "app_id": f"/d/dify-apps?var-app=VALUE{WHEN}",
+    "app_name": f"/d/dify-apps?var-app=VALUE{WHEN}",
     "gen_ai_request_model": f"/d/dify-models?var-model=VALUE{WHEN}",
     "dataset_id": f"/d/dify-rag?var-dataset=VALUE{WHEN}",
     "dify_workflow_run_id": f"/d/dify-run?var-run=VALUE{WHEN}",
     "trace_id": f"/explore?left={quote(EXPLORED)}",
 }
 """Where a label's value leads."""
+IDENTIFIED = {"app_name": "app_id"}
+"""The label that is led to instead of a name."""
 SEVERITY = {"critical": "red", "warning": "orange", "info": "blue"}
 MEANING = {
     **dict.fromkeys(("5xx", "failed", "FAILURE", "ERROR", "CRITICAL", "dislike"), "red"),

@@ -20,6 +20,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
 from collector.grafana.panels import (
+    Annotation,
     Dashboard,
     Limits,
     Listing,
@@ -30,6 +31,7 @@ from collector.grafana.panels import (
 )
 from collector.grafana.shared import (
     FOLLOWED,
+    IDENTIFIED,
     MEANING,
     MORE,
     Made,
@@ -65,6 +67,8 @@ def write(made: Dashboard) -> str:
             .keep_time(True)
         )
     )
+    for annotation in made.annotations:
+        builder.annotation(_annotation(annotation))
     for variable in made.variables:
         builder.with_variable(_variable(variable))
     for section in made.sections:
@@ -84,7 +88,7 @@ def _variable(variable: Variable) -> dashboard.QueryVariable | dashboard.TextBox
             .default_value(variable.default)
             .current(models.VariableOption(text=variable.default, value=variable.default))
         )
-    return (
+    made = (
         dashboard.QueryVariable(variable.name)
         # The SDK gives every variable the same id, and Grafana 10 keeps the last of an id.
         .id(variable.name)
@@ -96,6 +100,19 @@ def _variable(variable: Variable) -> dashboard.QueryVariable | dashboard.TextBox
         .all_value(variable.default)
         .current(models.VariableOption(text="All", value="$__all"))
         .multi(True)
+    )
+    return made.regex(variable.picks) if variable.picks else made
+
+
+def _annotation(annotation: Annotation) -> dashboard.AnnotationQuery:
+    """Marks at the times that a query answers with, on all panels."""
+    return (
+        dashboard.AnnotationQuery()
+        .name(f"{annotation.title} · {annotation.chinese}")
+        .datasource(reference(annotation.source))
+        .enable(True)
+        .icon_color(annotation.colour)
+        .expr(annotation.query)
     )
 
 
@@ -164,7 +181,8 @@ def _series(panel: Panel) -> timeseries.Panel:
         )
     for label, url in FOLLOWED.items():
         if any(f"{{{{{label}}}}}" in legend for legend in panel.queries):
-            made.data_links([link(MORE, url.replace("VALUE", f"${{__field.labels.{label}}}"))])
+            value = f"${{__field.labels.{IDENTIFIED.get(label, label)}}}"
+            made.data_links([link(MORE, url.replace("VALUE", value))])
             break
     return made
 

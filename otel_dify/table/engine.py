@@ -37,6 +37,12 @@ RUN_STATUS = define(
     "`succeeded`, `partial-succeeded`, `failed`, `stopped` or `paused`; on a request or task that "
     "of the run that it serves",
 )
+WORKFLOW_VERSION = define(
+    "dify.workflow.version",
+    "string",
+    "Version of the workflow: when it was published, or `draft`; where it is known",
+    text=256,
+)
 RUN_ERROR = define("dify.workflow.error", "string", "Why the run failed", text=16_384)
 RUN_RESUMED = define("dify.workflow.resumed", "boolean", "The run goes on after a pause")
 RUN_INPUTS = define("dify.workflow.inputs", "string", "Inputs, JSON", content=True)
@@ -111,6 +117,7 @@ RUN = Kind(
     below=("request", "task", "message", "tool call"),
     attributes=(
         RUN_STATUS,
+        WORKFLOW_VERSION,
         RUN_ERROR,
         RUN_RESUMED,
         EXCEPTIONS_COUNT,
@@ -131,9 +138,9 @@ RUN = Kind(
         Recording(PAUSES, Amount.ONE, _WORKFLOW, (), When.PAUSED),
         Recording(ERRORS, Amount.ONE, (*_WORKFLOW, CATEGORY), (("type", "workflow"),), When.FAILED),
         Recording(WORKFLOW_DURATION, Amount.DURATION, (*_WORKFLOW, _STATUS_OF_RUN)),
-        Recording(TOKENS_TOTAL, TOTAL_TOKENS, OWNER, _AS_RUN),
-        Recording(TOKENS_INPUT, INPUT_TOKENS_BELOW, OWNER, _AS_RUN),
-        Recording(TOKENS_OUTPUT, OUTPUT_TOKENS_BELOW, OWNER, _AS_RUN),
+        Recording(TOKENS_TOTAL, TOTAL_TOKENS, _WORKFLOW, _AS_RUN),
+        Recording(TOKENS_INPUT, INPUT_TOKENS_BELOW, _WORKFLOW, _AS_RUN),
+        Recording(TOKENS_OUTPUT, OUTPUT_TOKENS_BELOW, _WORKFLOW, _AS_RUN),
     ),
     status=RUN_STATUS,
     event="dify.workflow.run",

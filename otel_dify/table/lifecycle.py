@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from otel_dify.table.attribute import define
 from otel_dify.table.common import APP_MODE, OWNER, TENANT_ID
+from otel_dify.table.engine import WORKFLOW_VERSION
 from otel_dify.table.instrument import Amount, Instrument, Recording
 from otel_dify.table.kind import happening
 from otel_dify.table.queries import FOLDED
@@ -33,26 +34,48 @@ DATASETS_DELETED = Instrument(
 )
 _APP_MODE = (*OWNER, ("mode", APP_MODE))
 TENANT = (("tenant_id", TENANT_ID),)
+APP_INFO = Instrument(
+    "dify.app.info",
+    "gauge",
+    "{app}",
+    "Always 1: what ids mean, by `tenant_id`, `app_id`, `app_name`, `app_mode`, `workflow_id` and "
+    "`workflow_version`, of apps that this process has run. Several processes report the same: "
+    "join `dify:app:info` and `dify:workflow:info` of `recordings.yaml`",
+)
+WORKFLOWS_PUBLISHED = Instrument(
+    "dify.workflow.published.total", "counter", "{workflow}", "Versions of workflows published"
+)
+WORKFLOW_PUBLISHED = happening(
+    "workflow published",
+    "A version of an app's workflow is published.",
+    "dify.workflow.published",
+    Recording(WORKFLOWS_PUBLISHED, Amount.ONE, OWNER),
+    sentence=(
+        "workflow of app {dify.app.name} ({dify.app_id})",
+        "was published as version {dify.workflow.version}",
+    ),
+    attributes=(WORKFLOW_VERSION,),
+)
 APP_CREATED = happening(
     "app created",
     "An app is made.",
     "dify.app.created",
     Recording(APPS_CREATED, Amount.ONE, _APP_MODE),
-    sentence=("app {dify.app_id}", "was created"),
+    sentence=("app {dify.app.name} ({dify.app_id})", "was created"),
 )
 APP_UPDATED = happening(
     "app updated",
-    "An app is changed.",
+    "An app is changed: its name, its site, or what a chat, completion or agent app is made of.",
     "dify.app.updated",
     Recording(APPS_UPDATED, Amount.ONE, OWNER),
-    sentence=("app {dify.app_id}", "was changed"),
+    sentence=("app {dify.app.name} ({dify.app_id})", "was changed"),
 )
 APP_DELETED = happening(
     "app deleted",
     "An app is deleted.",
     "dify.app.deleted",
     Recording(APPS_DELETED, Amount.ONE, OWNER),
-    sentence=("app {dify.app_id}", "was deleted"),
+    sentence=("app {dify.app.name} ({dify.app_id})", "was deleted"),
 )
 DATASET_CREATED = happening(
     "dataset created",

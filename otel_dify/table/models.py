@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.trace import SpanKind
 
 from otel_dify.table.attribute import define
-from otel_dify.table.common import FAILURE, NODE_TYPE, OPERATION_TYPE, OWNER
+from otel_dify.table.common import FAILURE, NODE_TYPE, OPERATION_TYPE, OWNER, WORKFLOW_ID
 from otel_dify.table.instrument import FIRST_CHUNK_BUCKETS, Amount, Instrument, Recording
 from otel_dify.table.kind import Kind
 
@@ -123,7 +123,11 @@ MODEL_CALL = Kind(
         Recording(TOKEN_USAGE, OUTPUT_TOKENS, _GEN_AI, (("gen_ai.token.type", "output"),)),
         Recording(OPERATION_DURATION, Amount.DURATION, (*_GEN_AI, FAILURE)),
         Recording(TIME_TO_FIRST_CHUNK, FIRST_TOKEN, _GEN_AI),
-        Recording(COST, CALL_PRICE, (*_GEN_AI, ("currency", CALL_CURRENCY))),
+        Recording(
+            COST,
+            CALL_PRICE,
+            (*_GEN_AI, ("workflow_id", WORKFLOW_ID), ("currency", CALL_CURRENCY)),
+        ),
     ),
     event="gen_ai.client.inference.operation.details",
     subject="call of model {gen_ai.request.model} ({gen_ai.operation.name})",

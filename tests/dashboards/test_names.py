@@ -44,11 +44,12 @@ OTHER_LABELS = {
         "otel_metric_overflow",
         "overflowing",
     ),
-    *("trace_id", "severity_text"),
+    *("trace_id", "severity_text", "service_version"),
+    *("app_name", "app_mode", "workflow_version"),
 }
 WORD = re.compile(r"[a-zA-Z_][\w:]*")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-GROUPED = re.compile(r"(?:by|on|ignoring|without)\s*\(([^)]*)\)")
+GROUPED = re.compile(r"(?:by|on|ignoring|without|group_left)\s*\(([^)]*)\)")
 MATCHED = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
 
 
@@ -92,6 +93,7 @@ FUNCTIONS = {
     *(
         "vector",
         "avg_over_time",
+        "last_over_time",
         "stddev_over_time",
         "count_over_time",
         "changes",
@@ -197,6 +199,23 @@ def test_every_panel_has_options() -> None:
     for path in (COLLECTOR_FOLDER / "grafana" / "dashboards").glob("*.json"):
         for panel in json.loads(path.read_text())["panels"]:
             assert panel["type"] == "row" or panel["options"], (path.stem, panel["title"])
+
+
+def test_marks_are_asked_for_by_names_that_exist() -> None:
+    """When something was deployed, published or changed, above the panels of each dashboard."""
+    events = {kind.event for kind in t.KINDS}
+    known = {underscored(key) for key in KNOWN_ATTRIBUTES} | OTHER_LABELS
+    marks = [mark for board in DASHBOARDS for mark in board.annotations]
+    assert {mark.source for mark in marks} == {"loki", "prometheus"}
+    for mark in marks:
+        if mark.source == "prometheus":
+            metrics, labels = words(mark.query)
+            assert metrics <= KNOWN_METRICS
+            assert labels <= KNOWN_LABELS
+        else:
+            assert set(MATCHED.findall(mark.query)) <= known
+            [asked] = re.findall(r'dify_event_name=~"([^"]+)"', mark.query)
+            assert len([event for event in events if re.fullmatch(asked, event)]) == 2
 
 
 def test_the_columns_of_a_table_can_be_joined() -> None:

@@ -11,12 +11,14 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import otel_dify
 from otel_dify import table as t
 from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
 from otel_dify.signals.gauges import provide
+from otel_dify.sources.dify import apps
 
 TENANT, APP, WORKFLOW = "tenant-1", "app-1", "workflow-1"
 CHAT_ROUTE = "/v1/chat-messages"
@@ -205,6 +207,7 @@ def do_round() -> None:
     done(t.FEEDBACK, 0.01, {**owner, t.FEEDBACK_RATING: "dislike"})
     done(t.ANNOTATION_HIT, 0.01, owner)
     done(t.CONVERSATION_CREATED, 0.001, owner)
+    done(t.WORKFLOW_PUBLISHED, 0.001, {**owner, t.WORKFLOW_VERSION: "2026-11-24 08:00:00"})
     indexing = {t.TENANT_ID: TENANT, t.DATASET_ID: "dataset-1", t.INDEXING_PHASE: "split"}
     done(t.INDEXING, 2.0, indexing)
     done(t.STORAGE, 0.01, {t.STORAGE_OPERATION: "save", t.STORAGE_TYPE: "S3Storage"})
@@ -215,6 +218,11 @@ def do_round() -> None:
 def main() -> None:
     """Perform rounds until the input ends."""
     otel_dify.configure()
+    apps.learn(
+        SimpleNamespace(id=APP, name="support", mode="workflow", tenant_id=TENANT),
+        SimpleNamespace(id=WORKFLOW, version="2026-11-24 08:00:00"),
+    )
+    apps.attach()
     provide(t.QUEUE_SIZE, lambda: [(7, {"queue_name": "dataset"})])
     provide(t.CONNECTIONS_ACTIVE, lambda: [(3, {})])
     provide(t.CONNECTIONS_MAX, lambda: [(40, {})])

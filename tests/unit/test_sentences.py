@@ -73,7 +73,13 @@ _SAID: tuple[tuple[t.Kind, Known, str, str], ...] = (
         "",
         "indexing (split) of document d succeeded in # s",
     ),
-    (t.APP_UPDATED, {t.APP_ID: "a"}, "", "app a was changed"),
+    (t.APP_UPDATED, {t.APP_ID: "a", t.APP_NAME: "A"}, "", "app A (a) was changed"),
+    (
+        t.WORKFLOW_PUBLISHED,
+        {t.APP_ID: "a", t.APP_NAME: "A", t.WORKFLOW_VERSION: "2026-11-24"},
+        "",
+        "workflow of app A (a) was published as version 2026-11-24",
+    ),
     (t.CONVERSATION_CREATED, {t.CONVERSATION_ID: "c"}, "", "conversation c began"),
     (
         t.FEEDBACK,

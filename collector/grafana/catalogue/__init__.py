@@ -11,10 +11,11 @@ from collector.grafana.catalogue import (
     rag,
     run,
     telemetry,
+    versions,
     workers,
 )
 
 DASHBOARDS = tuple(
     module.DASHBOARD
-    for module in (overview, apps, run, models, rag, workers, database, telemetry, logs)
+    for module in (overview, apps, versions, run, models, rag, workers, database, telemetry, logs)
 )

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collector.grafana.catalogue.choices import APP, LOGGED_OF_APP, OF_APP, TENANT
+from collector.grafana.catalogue.choices import (
+    APP,
+    CHANGED,
+    DEPLOYED,
+    LOGGED_OF_APP,
+    OF_APP,
+    TENANT,
+)
 from collector.grafana.catalogue.run import runs
 from collector.grafana.panels import HALF, Column, Dashboard, Limits, Panel, Section, Table
-from collector.grafana.queries import COST, LOGS, TOKENS, a_minute, daily, part, quantile, rate
+from collector.grafana.queries import COST, TOKENS, a_minute, daily, named, part, quantile, rate
 
 ENDED = 'type=~"workflow|message"'
 OF_RUNS = f"{OF_APP},{ENDED}"
 HOUR = "[1h]"
-NAMED = f'{LOGS} | dify_event_name=~"dify[.](workflow|message)[.]run" | dify_app_name!=""'
 
 
-def worst(labels: str = "", logged: str = "") -> Table:
+def worst(labels: str = "", known: str = "") -> Table:
     """A line for every app that ran in the last hour: the table to begin with.
 
-    Names are in the logs only: an app without a record in the time chosen has just its id. One
-    that pays in two currencies has a second line, with that cost.
+    One that pays in two currencies has a second line, with that cost.
 
     Args:
         labels: PromQL's matchers of the apps chosen.
-        logged: the same for LogQL.
+        known: the same for `dify:app:info`, which knows no workspace of some.
     """
     ran = ",".join(filter(None, (labels, ENDED)))
     took = f'{{__name__=~"dify_(workflow|message)_duration_seconds_bucket",{labels}}}'
@@ -30,7 +35,7 @@ def worst(labels: str = "", logged: str = "") -> Table:
         "近 1 小时各应用 按失败率",
         {
             "app_id": "App id · 应用 ID",
-            "dify_app_name": "Name · 名称",
+            "app_name": "Name · 名称",
             "currency": "Currency · 币种",
         },
         (
@@ -53,12 +58,7 @@ def worst(labels: str = "", logged: str = "") -> Table:
             Column(
                 "Cost · 费用", f"sum by (app_id, currency) (increase({COST}{{{labels}}}{HOUR}))"
             ),
-            Column(
-                "",
-                f"sum by (app_id, dify_app_name)"
-                f" (count_over_time({NAMED}{logged} | label_format app_id=dify_app_id [$__range]))",
-                source="loki",
-            ),
+            Column("", f"max by (app_id, app_name) (dify:app:info{{{known}}})"),
         ),
         ("Failed · 失败率", True),
         opens="dify-apps",
@@ -70,7 +70,7 @@ DASHBOARD = Dashboard(
     "Dify: apps",
     "应用",
     (
-        Section("Which app", "哪个应用", (worst(OF_APP, LOGGED_OF_APP),)),
+        Section("Which app", "哪个应用", (worst(OF_APP, 'app_id=~"$app"'),)),
         Section(
             "Wrong?",
             "是否出错",
@@ -79,8 +79,8 @@ DASHBOARD = Dashboard(
                     "Failures, part of all",
                     "失败率",
                     {
-                        "{{app_id}}": part(
-                            "app_id", "dify_requests_total", OF_RUNS, 'status="failed"'
+                        "{{app_name}}": named(
+                            part("app_id", "dify_requests_total", OF_RUNS, 'status="failed"')
                         )
                     },
                     "percentunit",
@@ -91,8 +91,8 @@ DASHBOARD = Dashboard(
                     "Why they fail, a minute",
                     "每分钟失败原因",
                     {
-                        "{{error_category}} {{app_id}}": a_minute(
-                            "app_id, error_category", "dify_errors_total", OF_RUNS
+                        "{{error_category}} {{app_name}}": named(
+                            a_minute("app_id, error_category", "dify_errors_total", OF_RUNS)
                         )
                     },
                     quiet=True,
@@ -128,8 +128,8 @@ DASHBOARD = Dashboard(
                     "Duration of runs, 95 %",
                     "运行耗时 P95",
                     {
-                        "{{app_id}}": quantile(
-                            0.95, "dify_workflow_duration_seconds", OF_APP, "app_id"
+                        "{{app_name}}": named(
+                            quantile(0.95, "dify_workflow_duration_seconds", OF_APP, "app_id")
                         )
                     },
                     "s",
@@ -139,8 +139,8 @@ DASHBOARD = Dashboard(
                     "Duration of messages, 95 %",
                     "消息耗时 P95",
                     {
-                        "{{app_id}}": quantile(
-                            0.95, "dify_message_duration_seconds", OF_APP, "app_id"
+                        "{{app_name}}": named(
+                            quantile(0.95, "dify_message_duration_seconds", OF_APP, "app_id")
                         )
                     },
                     "s",
@@ -150,8 +150,10 @@ DASHBOARD = Dashboard(
                     "Time to first token, 95 %",
                     "首 Token 时间 P95",
                     {
-                        "{{app_id}}": quantile(
-                            0.95, "dify_message_time_to_first_token_seconds", OF_APP, "app_id"
+                        "{{app_name}}": named(
+                            quantile(
+                                0.95, "dify_message_time_to_first_token_seconds", OF_APP, "app_id"
+                            )
                         )
                     },
                     "s",
@@ -159,7 +161,11 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Slower than the objective of 30 s",
                     "超过 30 秒目标的比例",
-                    {"{{app_id}}": 'dify:slo:latency:error_ratio{app_id=~"$app",window="1h"}'},
+                    {
+                        "{{app_name}}": named(
+                            'dify:slo:latency:error_ratio{app_id=~"$app",window="1h"}'
+                        )
+                    },
                     "percentunit",
                     width=HALF,
                 ),
@@ -184,13 +190,17 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Cost in 24 hours",
                     "近 24 小时费用",
-                    {"{{app_id}} {{currency}}": daily("app_id, currency", COST, OF_APP)},
+                    {"{{app_name}} {{currency}}": named(daily("app_id, currency", COST, OF_APP))},
                     width=HALF,
                 ),
                 Panel(
                     "Cost an hour",
                     "每小时费用",
-                    {"{{app_id}} {{currency}}": "3600 * " + rate("app_id, currency", COST, OF_APP)},
+                    {
+                        "{{app_name}} {{currency}}": named(
+                            "3600 * " + rate("app_id, currency", COST, OF_APP)
+                        )
+                    },
                     width=HALF,
                 ),
             ),
@@ -203,8 +213,8 @@ DASHBOARD = Dashboard(
                     "Runs and messages a minute",
                     "每分钟运行与消息数",
                     {
-                        "{{app_id}} {{type}} {{status}}": a_minute(
-                            "app_id, type, status", "dify_requests_total", OF_RUNS
+                        "{{app_name}} {{type}} {{status}}": named(
+                            a_minute("app_id, type, status", "dify_requests_total", OF_RUNS)
                         ),
                     },
                     width=HALF,
@@ -213,8 +223,8 @@ DASHBOARD = Dashboard(
                     "Tokens a second",
                     "每秒 Token 数",
                     {
-                        "{{app_id}} {{gen_ai_token_type}}": rate(
-                            "app_id, gen_ai_token_type", TOKENS, OF_APP
+                        "{{app_name}} {{gen_ai_token_type}}": named(
+                            rate("app_id, gen_ai_token_type", TOKENS, OF_APP)
                         )
                     },
                     width=HALF,
@@ -222,15 +232,19 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Active conversations",
                     "活跃会话",
-                    {"{{app_id}}": 'sum by (app_id) (dify_active_conversations{app_id=~"$app"})'},
+                    {
+                        "{{app_name}}": named(
+                            'sum by (app_id) (dify_active_conversations{app_id=~"$app"})'
+                        )
+                    },
                     width=HALF,
                 ),
                 Panel(
                     "Feedback in 24 hours",
                     "近 24 小时用户反馈",
                     {
-                        "{{app_id}} {{rating}}": daily(
-                            "app_id, rating", "dify_feedback_total", OF_APP
+                        "{{app_name}} {{rating}}": named(
+                            daily("app_id, rating", "dify_feedback_total", OF_APP)
                         )
                     },
                     width=HALF,
@@ -239,4 +253,5 @@ DASHBOARD = Dashboard(
         ),
     ),
     (TENANT, APP),
+    (DEPLOYED, CHANGED),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collector.grafana.catalogue.choices import APP, MODEL, OF_APP, TENANT
 from collector.grafana.panels import HALF, Dashboard, Limits, Panel, Section
-from collector.grafana.queries import CALLS, COST, TOKENS, a_minute, part, quantile, rate
+from collector.grafana.queries import CALLS, COST, TOKENS, a_minute, named, part, quantile, rate
 
 CALLED = f'{OF_APP},gen_ai_request_model=~"$model"'
 WRITTEN = CALLED + ',gen_ai_token_type="output"'
@@ -130,7 +130,11 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Cost an hour by app",
                     "各应用每小时费用",
-                    {"{{app_id}} {{currency}}": "3600 * " + rate("app_id, currency", COST, CALLED)},
+                    {
+                        "{{app_name}} {{currency}}": named(
+                            "3600 * " + rate("app_id, currency", COST, CALLED)
+                        )
+                    },
                     width=HALF,
                 ),
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collector.grafana.catalogue import apps, database, models, workers
+from collector.grafana.catalogue.choices import DEPLOYED
 from collector.grafana.panels import WHOLE, Column, Dashboard, Limits, Panel, Section, Table
 from collector.grafana.queries import (
     COST,
@@ -79,12 +80,13 @@ NOW = (
             "severity": "Severity · 级别",
             "alertstate": "State · 状态",
             "app_id": "App id · 应用 ID",
+            "app_name": "App · 应用",
         },
         (
             Column(
                 "Number · 数量",
                 # What is no app's own leads to all of them.
-                "sum by (alertname, severity, alertstate, app_id)"
+                "sum by (alertname, severity, alertstate, app_id, app_name)"
                 f' (label_replace({FIRING} or {WAITING}, "app_id", "All", "app_id", ""))',
             ),
         ),
@@ -215,4 +217,5 @@ DASHBOARD = Dashboard(
             ),
         ),
     ),
+    annotations=(DEPLOYED,),
 )

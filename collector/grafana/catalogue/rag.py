@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collector.grafana.catalogue.choices import DATASET
 from collector.grafana.panels import HALF, Dashboard, Panel, Section
-from collector.grafana.queries import CALLS, LOGS, a_minute, daily, quantile
+from collector.grafana.queries import CALLS, LOGS, a_minute, daily, named, quantile
 
 OF_DATASET = 'dataset_id=~"$dataset"'
 FOUND = f'{LOGS} | dify_event_name="dify.dataset.retrieval" | unwrap dify_retrieval_document_count'
@@ -69,7 +69,7 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Answers by annotations in 24 hours",
                     "近 24 小时标注命中",
-                    {"{{app_id}}": daily("app_id", "dify_annotation_hits_total")},
+                    {"{{app_name}}": named(daily("app_id", "dify_annotation_hits_total"))},
                 ),
             ),
         ),

@@ -27,6 +27,8 @@ _SIGNALS: dict[str, dict[str, t.Kind]] = {
         "app_was_created": t.APP_CREATED,
         "app_was_updated": t.APP_UPDATED,
         "app_was_deleted": t.APP_DELETED,
+        "app_model_config_was_updated": t.APP_UPDATED,
+        "app_published_workflow_was_updated": t.WORKFLOW_PUBLISHED,
     },
     _DATASETS: {"dataset_was_deleted": t.DATASET_DELETED},
 }
@@ -83,15 +85,18 @@ def _receiver(kind: t.Kind) -> Callable[..., None]:
     identity = t.DATASET_ID if kind is t.DATASET_DELETED else t.APP_ID
 
     @never_raises(f"otel_dify.sources.dify.lifecycle {kind.name}")
-    def receive(sender: Any, **_: Any) -> None:
-        start(
-            kind,
-            {
-                t.TENANT_ID: getattr(sender, "tenant_id", None),
-                identity: getattr(sender, "id", None),
-                t.APP_MODE: plain(getattr(sender, "mode", None)),
-            },
-        ).end()
+    def receive(sender: Any, published_workflow: Any = None, **_: Any) -> None:
+        known = {
+            t.TENANT_ID: getattr(sender, "tenant_id", None),
+            identity: getattr(sender, "id", None),
+            t.APP_MODE: plain(getattr(sender, "mode", None)),
+        }
+        if identity is t.APP_ID:
+            known[t.APP_NAME] = getattr(sender, "name", None)
+            known[t.WORKFLOW_ID] = getattr(published_workflow, "id", None)
+        if kind is t.WORKFLOW_PUBLISHED:
+            known[t.WORKFLOW_VERSION] = getattr(published_workflow, "version", None)
+        start(kind, known).end()
 
     return receive
 

@@ -57,6 +57,7 @@ def attach(module: ModuleType) -> None:
     if name in _RUNNERS:
         attach_calls(module, Call(_RUNNERS[name], t.MESSAGE, _describe, _answered))
     elif name in _GENERATORS:
+        apps.attach()
         hook(module, _GENERATORS[name], _on_generate, "names of apps are not known")
     elif name in _AGENTS:
         function, strategy = _AGENTS[name]
@@ -78,7 +79,7 @@ def attach(module: ModuleType) -> None:
 def _on_generate(wrapped: Callable[..., Any], _generator: Any, args: Any, kwargs: Any) -> Any:
     """Learn what something is generated for: the app, and what its caller named."""
     with guarded("otel_dify.sources.dify.messages generate"):
-        apps.learn(kwargs.get("app_model") or args[0])
+        apps.learn(kwargs.get("app_model") or args[0], kwargs.get("workflow"))
         requests.take(kwargs.get("args") or {})
     return wrapped(*args, **kwargs)
 

@@ -279,6 +279,7 @@ def describe_run(workflow_id: str, graph: Any, variable_pool: Any) -> dict[t.Att
         t.APP_ID: app or system("app_id"),
         t.APP_NAME: dify.get("app_name") or apps.app_of(app).name,
         t.APP_MODE: apps.app_of(app).mode,
+        t.WORKFLOW_VERSION: apps.version_of(workflow_id),
         t.USER_ID: dify.get("user_id") or system("user_id"),
         t.INVOKE_FROM: str(getattr(invoked, "value", invoked or "")),
         t.CONVERSATION_ID: system("conversation_id"),
