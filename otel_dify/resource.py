@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ from urllib.parse import unquote
 from opentelemetry.sdk.resources import Resource
 
 from otel_dify.guard import say_once
+from otel_dify.locks import Lock, lock
 from otel_dify.release import release_of_dify
 from otel_dify.settings import SERVICE_NAME, STATE_PATH, Settings, host_name
 from otel_dify.version import __version__
@@ -35,7 +35,7 @@ class Slot:
     LIMIT = 1024
 
     def __init__(self, folder: Path, role: str, limit: int = LIMIT) -> None:
-        self._descriptor: int | None = None
+        self._lock: Lock | None = None
         self._limit = limit
         self.number = os.getpid()
         try:
@@ -52,30 +52,26 @@ class Slot:
         name = re.sub(r"[^\w.-]", "_", role)
         for number in range(self._limit):
             path = folder / f"{name}-{number}.slot"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            self._descriptor, self.number, self._path = descriptor, number, path
-            return
+            held = lock(path, create=True)
+            if held is not None:
+                self._lock, self.number, self._path = held, number, path
+                return
 
     @property
     def cells(self) -> Path | None:
         """The file of what is counted under this number; none where it may be another's too."""
-        return None if self._descriptor is None else self._path.with_suffix(CELLS)
+        return None if self._lock is None else self._path.with_suffix(CELLS)
 
     @property
     def held(self) -> bool:
         """Whether this process holds a number that no other has."""
-        return self._descriptor is not None
+        return self._lock is not None
 
     def close(self) -> None:
-        """Close this process's copy of the lock, as a forked child does with its parent's."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Give the number back."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 CELLS = ".cells"
@@ -90,16 +86,15 @@ def left_cells(folder: Path) -> Iterator[Path]:
     """
     for path in sorted(folder.glob(f"*{CELLS}")):
         try:
-            descriptor = os.open(path.with_suffix(".slot"), os.O_RDWR)
+            held = lock(path.with_suffix(".slot"))
         except OSError:  # removed meanwhile
             continue
+        if held is None:  # its process lives
+            continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield path
-        except BlockingIOError:  # its process lives
-            pass
         finally:
-            os.close(descriptor)
+            held.release()
 
 
 def build(

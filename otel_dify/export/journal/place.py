@@ -6,13 +6,14 @@ folder may adopt what is in it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from otel_dify.locks import Lock, lock
 
 SEGMENT = ".segment"
 """What the names of segments end in."""
@@ -29,9 +30,9 @@ class Place:
         path: the folder.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, held: Lock) -> None:
         self.path = path
-        self._lock: int | None = lock
+        self._lock = held
 
     @classmethod
     def make(cls, root: Path, owner: str, resource: bytes) -> Place:
@@ -50,16 +51,20 @@ class Place:
         # Others look only at folders of their final name, and those are locked.
         making = root / f"{_BEING_MADE}{name}"
         making.mkdir(mode=0o700)
-        lock = os.open(making / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        held = None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = lock(making / _LOCK, create=True)
             _write(making / _RESOURCE, resource)
             made = root / name
             making.rename(made)
         except OSError:
-            os.close(lock)
+            if held is not None:
+                held.release()
+            shutil.rmtree(making, ignore_errors=True)
             raise
-        return cls(made, lock)
+        if held is None:
+            raise OSError(0, "another process has taken the folder")
+        return cls(made, held)
 
     def resource(self) -> bytes:
         """Return what its process said of whose records they are.
@@ -73,14 +78,13 @@ class Place:
         """List the segments of a signal that are in it."""
         return sorted(self.path.glob(f"{signal}-*{SEGMENT}"))
 
-    def leave(self) -> None:
-        """Give up the lock: whoever comes next may adopt what is in the folder.
+    def has_segments(self) -> bool:
+        """Tell whether there is a segment of any signal in it."""
+        return any(self.path.glob(f"*{SEGMENT}"))
 
-        In a forked child this closes a copy, and the parent's lock stays.
-        """
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def leave(self) -> None:
+        """Give up the lock: whoever comes next may adopt what is in the folder."""
+        self._lock.release()
 
     def delete(self) -> None:
         """Delete the folder, with all that is in it."""
@@ -132,6 +136,11 @@ class Home:
             self._place = Place.make(self._root, self._owner, self._resource)
         return self._place.path
 
+    @property
+    def made(self) -> Path | None:
+        """The folder, where there is one; somebody may have removed it."""
+        return None if self._place is None else self._place.path
+
     def has(self, file: Path | None) -> bool:
         """Tell whether a file of this process's is where it was made."""
         return file is None or file.parent.is_dir()
@@ -152,10 +161,9 @@ class Home:
             self._place = None
 
 
-def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+def free_name(folder: Path, signal: str) -> Path:
+    """Return a name for a segment of a signal that none in a folder has."""
+    return folder / f"{signal}-{secrets.token_hex(8)}{SEGMENT}"
 
 
 def adopt(root: Path) -> Iterator[Place]:
@@ -179,12 +187,18 @@ def _taken(path: Path) -> Place | None:
         being_made = path.name.startswith(_BEING_MADE)
         if being_made and path.stat().st_mtime > time.time() - _MAKING_S:
             return None
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        held = lock(path / _LOCK)
     except OSError:  # no folder of ours, or another process was faster
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # its process lives
-        os.close(lock)
+    if held is None:  # its process lives
         return None
-    return Place(path, lock)
+    if not path.exists():  # another process has sent what was in it, and deleted it
+        held.release()
+        return None
+    return Place(path, held)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
