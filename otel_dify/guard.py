@@ -7,8 +7,9 @@ costs one line and not one line a request.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any
@@ -28,15 +29,18 @@ class Failures:
     Attributes:
         caught: how often, by place and type of the exception.
         said: sentences said once.
+        to_say: sentences noted by who could not say them.
     """
 
     def __init__(self) -> None:
         self.caught: Counter[tuple[str, str]] = Counter()
         self.said: set[str] = set()
+        self.to_say: deque[str] = deque()
 
     def forked(self) -> None:
         """Count anew: the parent reports its own."""
         self.caught.clear()
+        self.to_say.clear()
 
 
 def caught() -> Counter[tuple[str, str]]:
@@ -116,3 +120,21 @@ def say_once(sentence: str) -> None:
     if sentence not in said:
         said.add(sentence)
         logger.warning("%s", sentence)
+
+
+def say_later(sentence: str) -> None:
+    """Note a sentence for ``say_noted``, where a lock of ours is held.
+
+    Handlers of log records have locks of their own, and what they do may end with us.
+    """
+    failures = process.kept(Failures)
+    if sentence not in failures.said:
+        failures.to_say.append(sentence)
+
+
+def say_noted() -> None:
+    """Say what was noted."""
+    noted = process.kept(Failures).to_say
+    while noted:
+        with suppress(IndexError):  # another thread was faster
+            say_once(noted.popleft())

@@ -1,44 +1,17 @@
-"""Adoption: taking over what dead processes have left in their places."""
+"""Adoption: taking over what dead processes have left in their places.
+
+Their segments are moved into this process's own place, where they are as they were: each says
+itself whose records it has. Whatever becomes of this process then becomes of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
-from otel_dify.export.delivery import lose
-from otel_dify.export.journal.journal import Adopted
-from otel_dify.export.journal.place import Place, adopt
+from otel_dify.export.journal.backlog import Backlog, Piece
+from otel_dify.export.journal.place import Home, Place, adopt, free_name
 from otel_dify.guard import guarded
-
-
-class Sends(Protocol):
-    """Sends what was adopted, of one signal."""
-
-    def adopt(self, left: Left) -> None:
-        """Take something to send."""
-
-
-class Left(Adopted):
-    """What a dead process has left of one signal.
-
-    Args:
-        place: its folder, locked.
-        signal: ``traces`` or ``logs``.
-        size: records of a batch.
-        done: called when all of it has been sent.
-    """
-
-    def __init__(self, place: Place, signal: str, size: int, done: Callable[[], None]) -> None:
-        super().__init__(place, signal, size)
-        self._signal = signal
-        self._done = done
-
-    def done(self) -> None:
-        """Say that nothing is left."""
-        if self.damaged:
-            lose(self._signal, self.damaged, "damaged")
-        self._done()
 
 
 class Adoption:
@@ -46,57 +19,79 @@ class Adoption:
 
     Args:
         root: where places lie; none where there are none.
-        senders: what sends each signal.
-        size: records of a batch.
+        home: this process's.
+        backlogs: what is left of each signal that is sent.
         recover: ends in a place what its process has begun.
     """
 
     def __init__(
         self,
         root: Path | None,
-        senders: Mapping[str, Sends],
-        size: int,
+        home: Home,
+        backlogs: Mapping[str, Backlog],
         recover: Callable[[Place], None],
     ) -> None:
         self._root = root
-        self._senders = senders
-        self._size = size
+        self._home = home
+        self._backlogs = backlogs
         self._recover = recover
+        self._kept: Place | None = None
 
     def look(self) -> None:
-        """Look for places of dead processes and have what is in them sent."""
-        if self._root is None:
+        """Look for places of dead processes and have what is in them sent, the oldest first."""
+        if self._root is None or not self._kept_is_empty():
             return
+        found: dict[str, list[Piece]] = {signal: [] for signal in self._backlogs}
         for place in adopt(self._root):
             with guarded("otel_dify.export recovery"):
                 self._recover(place)
-            _Waiting(place, self._senders, self._size).begin()
+            with guarded("otel_dify.export adoption"):
+                self._take(place, found)
+            if self._kept is place:
+                break
+            place.leave()
+        for signal, pieces in found.items():
+            for piece in sorted(pieces, key=lambda one: (one.begun_ns, one.sequence)):
+                self._backlogs[signal].add(piece)
 
+    def _kept_is_empty(self) -> bool:
+        """Delete the place that was kept, once all in it has been sent."""
+        if self._kept is not None and not any(map(self._kept.segments, self._backlogs)):
+            self._end(self._kept)
+            self._kept.leave()
+            self._kept = None
+        return self._kept is None
 
-class _Waiting:
-    """A place that was adopted, until all of its signals are sent."""
+    def _take(self, place: Place, found: dict[str, list[Piece]]) -> None:
+        """Take what is in a place.
 
-    def __init__(self, place: Place, senders: Mapping[str, Sends], size: int) -> None:
-        self._place = place
-        self._senders = senders
-        self._size = size
-        self._left = {signal for signal in senders if place.segments(signal)}
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            folder = self._home.path()
+        except OSError:
+            # On a disk that is full there is no place of our own: it is sent from there.
+            folder, self._kept = None, place
+        for signal, pieces in found.items():
+            for path in place.segments(signal):
+                try:
+                    piece = Piece(path)
+                except ValueError:  # nothing is in it
+                    path.unlink(missing_ok=True)
+                    continue
+                if folder is not None:
+                    piece.path = path.rename(free_name(folder, signal))
+                pieces.append(piece)
+        if folder is not None:
+            self._end(place)
 
-    def begin(self) -> None:
-        """Have each signal sent."""
-        if not self._left:
-            self._end()
-        for signal in tuple(self._left):
-            left = Left(self._place, signal, self._size, lambda signal=signal: self._sent(signal))  # type: ignore[misc] # bound to each
-            self._senders[signal].adopt(left)
+    def _end(self, place: Place) -> None:
+        """Delete a place, unless it has something that nobody here sends."""
+        if not place.has_segments():
+            place.delete()
 
-    def _sent(self, signal: str) -> None:
-        self._left.discard(signal)
-        if not self._left:
-            self._end()
-
-    def _end(self) -> None:
-        """Delete the place, unless it has something that nobody here sends."""
-        if any(self._place.path.glob("*.segment")):
-            return
-        self._place.delete()
+    def leave(self) -> None:
+        """Leave to whoever comes next what could not be moved."""
+        if self._kept is not None:
+            self._kept.leave()

@@ -31,6 +31,7 @@ BATCH = 1_024
 """Records that are sent at once; so many that wait are not waited with."""
 _DELAYS = {"traces": s.SPAN_DELAY, "logs": s.LOG_DELAY}
 _KEPT = "what is not delivered is kept in {} and sent later"
+_IN_MEMORY = "memory, as long as this process lives,"
 
 
 class OwnExport:
@@ -61,7 +62,7 @@ class OwnExport:
         folder: str = "dify",
     ) -> None:
         journals = settings.journal()
-        root = None if journals is None else journals / folder
+        self._root = root = None if journals is None else journals / folder
         self._home = Home(root, owner, encode_resource(resource))
         self._attributes = Attributes()
         self._counts = counts or Uncounted()
@@ -70,9 +71,10 @@ class OwnExport:
         self._senders: dict[str, Sender] = {}
         for signal in signals:
             self._senders[signal] = self._sender(settings, signal)
-        adoption = Adoption(root, self._senders, BATCH, recover)
+        backlogs = {signal: sender.backlog for signal, sender in self._senders.items()}
+        self._adoption = Adoption(root, self._home, backlogs, recover)
         for sender in list(self._senders.values())[:1]:
-            sender.look = adoption.look
+            sender.look = self._adoption.look
 
     def _sender(self, settings: s.Settings, signal: str) -> Sender:
         to = destination(settings, signal)
@@ -80,7 +82,9 @@ class OwnExport:
         return Sender(
             journal,
             to.transport(),
-            Delivery(signal, to.where, _KEPT.format(self._home)),
+            Delivery(
+                signal, to.where, _KEPT.format(_IN_MEMORY if self._root is None else self._root)
+            ),
             Progress(self._counts, signal, to.protocol),
             delay_s=settings[_DELAYS[signal]] / 1000,
             timeout_s=to.timeout_s,
@@ -143,13 +147,22 @@ class OwnExport:
             sender.stop(deadline)
 
     def join(self, deadline: float) -> None:
-        """Wait until that is done; what was not sent waits in the journal for another process."""
-        done = [sender.join(deadline) for sender in self._senders.values()]
-        if all(done) and not self.opened.any():
+        """Wait until that is done; what was not sent waits in the journal for another process.
+
+        The folder stays this process's until it ends where something goes on: an operation that
+        others would take for dead, or a thread that still sends.
+        """
+        ended = [sender.join(deadline) for sender in self._senders.values()]
+        if self.opened.any() or None in ended:
+            return
+        self._adoption.leave()
+        if all(ended):
             self._home.delete()
         else:
             self._home.leave()
 
     def forget(self) -> None:
         """Let go of what a forked child has of its parent's."""
+        for sender in self._senders.values():
+            sender.journal.forget()
         self._home.leave()

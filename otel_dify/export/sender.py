@@ -10,19 +10,18 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_dify.export.delivery import Delivery, lose
+from otel_dify.export.journal.backlog import Backlog
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.sending.outcome import Delivered, Denied, Refused, Retry
 from otel_dify.export.ticking import Ticking
 
 if TYPE_CHECKING:
-    from otel_dify.export.adoption import Left
     from otel_dify.export.journal.batch import Batch
     from otel_dify.export.progress import Progress
     from otel_dify.export.sending.outcome import Transport
@@ -56,7 +55,8 @@ class Sender:
 
     Attributes:
         journal: this process's.
-        look: looks for what dead processes have left, and gives it to ``adopt``.
+        backlog: what dead processes have left.
+        look: looks for more of that.
 
     Args:
         journal: this process's.
@@ -83,6 +83,7 @@ class Sender:
     ) -> None:
         self.look: Callable[[], None] | None = None
         self.journal = journal
+        self.backlog = Backlog(journal.signal, journal.size)
         journal.full = self.wake
         self._transport = transport
         self._delivery = delivery
@@ -92,7 +93,6 @@ class Sender:
         self._chance = chance
         self._ticking = Ticking(f"otel_dify-{journal.signal}", delay_s, self._work)
         self._sending = threading.Lock()
-        self._left: deque[Left] = deque()
         self._retry_s = 0.0
         self._not_before = 0.0
         self._next_look = 0.0
@@ -119,24 +119,17 @@ class Sender:
             self._send_all()
 
     def _look(self) -> None:
-        """Drop what is too old, and look for what dead processes have left."""
-        self.journal.expire(self._oldest_s)
+        """Look for what dead processes have left, and drop what is beyond the limits."""
         if self.look is not None:
             self.look()
-
-    def adopt(self, left: Left) -> None:
-        """Take over what a dead process has left."""
-        self._left.append(left)
+        self.journal.expire(self._oldest_s)
+        self.backlog.hold_to(self.journal.most_bytes - self.journal.bytes, self._oldest_s)
 
     def _send_all(self) -> None:
         """Send what waits now; records of this process go before those of dead ones."""
-        while self._send_own() and self._left:
-            left = self._left[0]
-            batch = left.take()
-            if batch is None:
-                left.done()
-                self._left.popleft()
-            elif not self._send(left, batch):
+        while self._send_own():
+            batch = self.backlog.take()
+            if batch is None or not self._send(self.backlog, batch):
                 return
 
     def _send_own(self) -> bool:
@@ -212,12 +205,13 @@ class Sender:
         self._deadline = deadline
         self._ticking.stop()
 
-    def join(self, deadline: float) -> bool:
-        """Wait until that is done, and tell whether nothing in files waits."""
+    def join(self, deadline: float) -> bool | None:
+        """Wait until that is done; tell whether nothing in files waits, none where it still sends.
+
+        Args:
+            deadline: until when, by ``time.monotonic``.
+        """
         if not self._ticking.join(deadline):
-            # It still sends. The end of the process leaves what waits.
-            return False
+            return None
         self._transport.close()
-        for left in self._left:
-            left.leave()
-        return self.journal.close()
+        return self.journal.close() and not self.backlog

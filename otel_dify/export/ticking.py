@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from otel_dify.guard import guarded
+from otel_dify.guard import guarded, say_noted
 
 
 class Ticking:
@@ -88,4 +88,7 @@ class Ticking:
 
     def _work_once(self) -> None:
         with guarded(f"otel_dify.export {self._name}"), suppress_instrumentation():
-            self._work()
+            try:
+                self._work()
+            finally:
+                say_noted()

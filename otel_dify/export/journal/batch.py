@@ -64,9 +64,10 @@ class Batch:
         of_scopes: dict[int, list[bytes]] = {}
         for item in self.items:
             of_scopes.setdefault(item.scope, []).append(item.record)
+        # A scope whose frame is damaged is none.
         return request(
             self._resource,
-            [(self._scopes[scope], records) for scope, records in of_scopes.items()],
+            [(self._scopes.get(scope, b""), records) for scope, records in of_scopes.items()],
         )
 
 
@@ -80,6 +81,7 @@ class Reader:
     Attributes:
         segment: the segment.
         damaged: parts of it that could not be read.
+        seen: up to where it was read.
 
     Args:
         most: records of a batch.
@@ -88,8 +90,8 @@ class Reader:
     def __init__(self, segment: Segment, most: int) -> None:
         self.segment = segment
         self.damaged = 0
+        self.seen = START
         self._most = most
-        self._seen = START
         self._resource = b""
         self._scopes: dict[int, bytes] = {}
 
@@ -97,11 +99,12 @@ class Reader:
         """Read the records that come after the acknowledged ones; none where nothing waits."""
         segment = self.segment
         # What another process has acknowledged is read for the scopes that are in it.
-        at = min(segment.acknowledged, self._seen)
+        at = min(segment.acknowledged, self.seen)
         items: list[Item] = []
         size = 0
-        for sort, scope, payload, end in frames(segment.view, at, segment.written):
-            if sort == Sort.RECORD and end > segment.acknowledged and scope in self._scopes:
+        until = segment.written
+        for sort, scope, payload, end in frames(segment.view, at, until):
+            if sort == Sort.RECORD and end > segment.acknowledged:
                 size += len(payload)
                 if items and (len(items) >= self._most or size > MOST_BYTES):
                     break
@@ -110,7 +113,9 @@ class Reader:
                 self._scopes[scope] = payload
             elif sort == Sort.RESOURCE:
                 self._resource = payload
-            elif sort == Sort.DAMAGED and end > self._seen:
+            elif sort == Sort.DAMAGED and end > self.seen:
                 self.damaged += 1
-            self._seen = max(self._seen, end)
+            self.seen = max(self.seen, end)
+        else:
+            self.seen = until
         return Batch(segment, self._resource, self._scopes, items) if items else None

@@ -11,7 +11,8 @@ A frame is a header of 16 bytes and a payload::
     length     4 bytes   of the payload
 
 A page cache outlives the process that wrote to it, so that a frame is torn only where a process
-was killed while it copied: it is then the last of its segment, and its checksum does not fit.
+was killed while it copied: it is then the last of its segment, and its checksum does not fit. A
+power cut may leave any page of a segment as zeros.
 """
 
 from __future__ import annotations
@@ -86,36 +87,62 @@ def read(view: mmap, at: int, until: int) -> Frame | None:
 def frames(view: mmap, at: int, until: int) -> Iterator[Frame]:
     """Read frames from a place on; ``DAMAGED`` ones stand for what cannot be read.
 
+    A segment is filled with zeros, so that nothing follows where zeros are and no frame behind
+    them: after a power cut there may be one.
+
     Args:
         view: the bytes of the segment.
         at: where the first one begins.
         until: where the segment ends.
     """
+    search = _Search(view, until, _EFFORT * (until - at))
     while at < until:
         found = read(view, at, until)
         if found is None:
-            if _is_blank(view, at, until):
+            following = search.after(at)
+            if following == until and _is_blank(view, at, until):
                 return
-            found = Frame(Sort.DAMAGED, 0, b"", _next(view, at + 1, until))
+            found = Frame(Sort.DAMAGED, 0, b"", following)
         yield found
         at = found.end
 
 
 _BLANK = bytes(HEADER)
+_EFFORT = 16
+"""How many times a segment may be read in search of what is whole in it: bytes of a damaged record
+may look like many headers."""
 
 
 def _is_blank(view: mmap, at: int, until: int) -> bool:
-    """Tell whether nothing was written at a place: segments are filled with zeros."""
+    """Tell whether nothing was written at a place."""
     return view[at : min(at + HEADER, until)] == _BLANK[: until - at]
 
 
-def _next(view: mmap, at: int, until: int) -> int:
-    """Find the next frame that is whole."""
-    while True:
-        mark = view.find(MARK, at + _CHECKSUM.size, until)
-        if mark < 0:
-            return until
-        start = mark - _CHECKSUM.size
-        if read(view, start, until) is not None:
-            return start
-        at = start + 1
+class _Search:
+    """Finds the next frame that is whole.
+
+    Args:
+        view: the bytes of the segment.
+        until: where the segment ends.
+        most: bytes that it may read in all.
+    """
+
+    def __init__(self, view: mmap, until: int, most: int) -> None:
+        self._view = view
+        self._until = until
+        self._left = most
+
+    def after(self, at: int) -> int:
+        """Return where the next whole frame begins, or the end of the segment."""
+        view, until = self._view, self._until
+        while self._left > 0:
+            mark = view.find(MARK, at + 1 + _CHECKSUM.size, until)
+            if mark < 0:
+                break
+            at = mark - _CHECKSUM.size
+            if read(view, at, until) is not None:
+                return at
+            if mark + _HEAD.size <= until:
+                length = _HEAD.unpack_from(view, mark)[-1]
+                self._left -= length if mark + _HEAD.size + length <= until else 0
+        return until

@@ -14,14 +14,16 @@ from collections.abc import Callable
 from otel_dify.export.delivery import lose
 from otel_dify.export.journal.batch import Batch, Reader
 from otel_dify.export.journal.frames import HEADER, Sort
-from otel_dify.export.journal.place import SEGMENT, Home, Place
+from otel_dify.export.journal.place import SEGMENT, Home
 from otel_dify.export.journal.segment import SIZE, START, Segment
-from otel_dify.guard import say_once
+from otel_dify.guard import say_later
 from otel_dify.process import process
 
 IN_MEMORY = 8
 """Segments that are kept where there can be no file."""
 _ENOUGH = SIZE // 2
+TAKEN = 0.1
+"""For which part of the time after which records are dropped a segment is written to."""
 
 
 def _nothing() -> None:
@@ -32,6 +34,9 @@ class Journal:
     """What waits to be sent of one signal of this process.
 
     Attributes:
+        signal: ``traces`` or ``logs``.
+        size: records of a batch.
+        most_bytes: bytes of its segments.
         full: called when as many records as a batch has have come since the last one was taken.
 
     Args:
@@ -53,8 +58,8 @@ class Journal:
         self.signal = signal
         self._resource = home.resource
         self._home = home
-        self._most_bytes = most_bytes
-        self._size = size
+        self.most_bytes = most_bytes
+        self.size = size
         self.full: Callable[[], None] = _nothing
         self._segments: deque[Segment] = deque()
         self._spare: Segment | None = None
@@ -64,6 +69,7 @@ class Journal:
         self._sending: Segment | None = None
         self._since_full = 0
         self._writing = False
+        self._forgotten = False
         self._meanwhile: deque[tuple[int, bytes]] = deque()
 
     def scope(self, fields: bytes) -> int:
@@ -80,6 +86,8 @@ class Journal:
                 # Of a signal handler or finalizer that has come in between.
                 self._meanwhile.append((scope, record))
                 return
+            if self._forgotten:
+                return
             self._writing = True
             try:
                 self._write(scope, record)
@@ -88,7 +96,7 @@ class Journal:
             finally:
                 self._writing = False
         self._since_full += 1
-        if self._since_full == self._size:
+        if self._since_full == self.size:
             self.full()
 
     def _write(self, scope: int, record: bytes) -> None:
@@ -112,6 +120,8 @@ class Journal:
     def _next(self, needed: int) -> Segment:
         """Add a segment, of at least so many bytes; drop the oldest where there are too many."""
         self._sequence += 1
+        if self._segments:
+            self._segments[-1].seal()
         spare, self._spare = self._spare, None
         if spare is not None and spare.size >= needed and self._home.has(spare.path):
             spare.begin_again(self._sequence)
@@ -131,7 +141,7 @@ class Journal:
                 path = folder / f"{self.signal}-{self._sequence:08d}{SEGMENT}"
                 return Segment.make(path, self._sequence, size)
         except OSError as error:
-            say_once(
+            say_later(
                 f"The journal in {self._home} cannot be written ({error.strerror}): "
                 f"{self.signal} that wait to be sent are kept in memory, and are lost if this "
                 "process is killed. Give Dify a folder to write to (OTEL_DIFY_JOURNAL_DIR), or "
@@ -141,7 +151,7 @@ class Journal:
 
     def _hold_to_limits(self) -> None:
         """Drop the oldest segments beyond the limits, but for one that is being sent."""
-        while sum(one.size for one in self._segments) > self._most_bytes:
+        while sum(one.size for one in self._segments) > self.most_bytes:
             if not self._drop(self._segments):
                 break
         in_memory = [one for one in self._segments if one.path is None]
@@ -179,9 +189,9 @@ class Journal:
         with process.counting:
             self._since_full = 0
             segments = self._segments
-            while segments and segments[0].sent and len(segments) > 1:
+            while segments and not segments[0].waiting and len(segments) > 1:
                 self._free(segments.popleft())
-            if not segments or segments[0].sent:
+            if not segments or not segments[0].waiting:
                 return None
             segment = self._sending = segments[0]
             if not self._home.has(segments[-1].path):
@@ -189,15 +199,26 @@ class Journal:
                 segments[-1].seal()
         reader = self._reader
         if reader is None or reader.segment is not segment:
-            reader = self._reader = Reader(segment, self._size)
-        return reader.next()
+            reader = self._reader = Reader(segment, self.size)
+        batch = reader.next()
+        if batch is None:
+            self._give_up(segment, reader.seen)
+        return batch
+
+    def _give_up(self, segment: Segment, seen: int) -> None:
+        """Let go of what waits and cannot be read: somebody else has written to the file."""
+        with process.counting:
+            self._sending = None
+            if segment.written == seen and segment.waiting:
+                lose(self.signal, segment.waiting, "damaged")
+                segment.acknowledge(seen, segment.waiting)
 
     def acknowledge(self, batch: Batch) -> None:
         """Let go of a batch that was taken: it has been sent, or will never be."""
         segment = batch.segment
         with process.counting:
             segment.acknowledge(batch.end, len(batch))
-            if segment.sent and segment is self._segments[-1] and segment.written > _ENOUGH:
+            if segment is self._segments[-1] and not segment.waiting and segment.written > _ENOUGH:
                 # What it goes on with has its own resource and scopes.
                 self._segments.pop()
                 self._free(segment)
@@ -215,16 +236,29 @@ class Journal:
             segment.delete()
 
     def expire(self, seconds: float) -> None:
-        """Drop segments whose first record was written longer ago."""
-        before = time.time_ns() - int(seconds * 1e9)
+        """Drop segments whose last record was written longer ago.
+
+        By the clock that nobody sets. A segment is taken for a part of that time only, so that what
+        comes now does not keep what came long ago.
+        """
+        now = time.monotonic()
         with process.counting:
+            if self._segments and self._segments[-1].begun_s + seconds * TAKEN < now:
+                self._segments[-1].seal()
             for segment in list(self._segments):
-                if segment.begun_ns >= before or segment is self._sending:
+                sealed_s = segment.sealed_s
+                if sealed_s is None or sealed_s + seconds > now or segment is self._sending:
                     continue
                 if segment.waiting:
                     lose(self.signal, segment.waiting, "old")
-                    self._segments.remove(segment)
-                    segment.delete()
+                self._segments.remove(segment)
+                segment.delete()
+
+    def forget(self) -> None:
+        """Take nothing more: in a forked child the files are the parent's, who writes to them."""
+        self._forgotten = True
+        self._segments.clear()
+        self._spare = self._reader = None
 
     def close(self) -> bool:
         """End it; tell whether nothing in its files waits."""
@@ -233,62 +267,3 @@ class Journal:
             if in_memory:
                 lose(self.signal, in_memory, "ended")
             return not any(one.waiting for one in self._segments if one.path is not None)
-
-
-class Adopted:
-    """What waits to be sent of a dead process.
-
-    Attributes:
-        damaged: parts of its segments that could not be read.
-
-    Args:
-        place: the folder, locked.
-        signal: ``traces`` or ``logs``.
-        size: records of a batch.
-    """
-
-    def __init__(self, place: Place, signal: str, size: int) -> None:
-        self._place = place
-        self.damaged = 0
-        self._signal = signal
-        self._size = size
-        self._readers: deque[Reader] | None = None
-
-    def _open(self) -> deque[Reader]:
-        segments = []
-        for path in self._place.segments(self._signal):
-            try:
-                segments.append(Segment.left(path))
-            except (OSError, ValueError) as error:
-                self.damaged += 1
-                say_once(f"A part of the journal of a dead process cannot be read: {error}")
-        segments.sort(key=lambda segment: segment.sequence)
-        return deque(Reader(segment, self._size) for segment in segments)
-
-    def take(self) -> Batch | None:
-        """Read the oldest records that wait; none where all have been sent."""
-        if self._readers is None:
-            self._readers = self._open()
-        while self._readers:
-            reader = self._readers[0]
-            batch = reader.next()
-            if batch is not None:
-                return batch
-            self.damaged += reader.damaged
-            reader.segment.delete()
-            self._readers.popleft()
-        return None
-
-    def acknowledge(self, batch: Batch) -> None:
-        """Let go of a batch that was taken."""
-        batch.segment.acknowledge(batch.end, len(batch))
-
-    def release(self) -> None:
-        """Nothing else uses what was taken."""
-
-    def leave(self) -> None:
-        """Leave the rest to whoever comes next."""
-        for reader in self._readers or ():
-            reader.segment.close()
-        self._readers = deque()
-        self._place.leave()

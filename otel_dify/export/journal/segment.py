@@ -40,7 +40,9 @@ class Segment:
         sequence: its place among the segments of its journal.
         written: where the next frame goes; in one that a dead process has left, its end.
         acknowledged: up to where records have been sent.
-        begun_ns: when the first record was written, nanoseconds since the epoch.
+        begun_ns: when it was begun, nanoseconds since the epoch.
+        begun_s: the same by ``time.monotonic``, for who has made it.
+        sealed_s: since when it takes no more frames, likewise.
         waiting: records in it that have not been sent; not known of one that was left.
     """
 
@@ -49,6 +51,8 @@ class Segment:
         self.path = path
         self.sequence = self.begun_ns = self.waiting = 0
         self.written = self.acknowledged = START
+        self.begun_s = 0.0
+        self.sealed_s: float | None = None
         self._room = len(view)
         self._scopes: set[int] = set()
 
@@ -70,32 +74,36 @@ class Segment:
 
     @classmethod
     def left(cls, path: Path) -> Segment:
-        """Open a segment that a dead process has left.
+        """Open a segment that a dead process has left; of a damaged header nothing is believed.
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it is no segment.
+            ValueError: its process was killed before it had a header.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            size = os.fstat(descriptor).st_size
+            status = os.fstat(descriptor)
+            size = status.st_size
             if size < START:
                 raise ValueError(f"{path} is no segment of a journal: it is too short")
             found = cls(mmap.mmap(descriptor, size), path)
         finally:
             os.close(descriptor)
-        magic, found.sequence, found.acknowledged, found.begun_ns = _HEAD.unpack_from(found.view, 0)
         found.written = size
-        if magic != _MAGIC or not START <= found.acknowledged <= size:
-            found.close()
-            raise ValueError(f"{path} is no segment of a journal: its header is damaged")
+        magic, sequence, acknowledged, begun_ns = _HEAD.unpack_from(found.view, 0)
+        if magic == _MAGIC and START <= acknowledged <= size:
+            found.sequence, found.acknowledged = sequence, acknowledged
+            found.begun_ns = begun_ns or status.st_mtime_ns
+        else:
+            found.begun_ns = status.st_mtime_ns
         return found
 
     def _begin(self, sequence: int) -> None:
-        self.sequence, self.begun_ns = sequence, time.time_ns()
+        self.sequence, self.begun_ns, self.begun_s = sequence, time.time_ns(), time.monotonic()
         _HEAD.pack_into(self.view, 0, _MAGIC, sequence, START, self.begun_ns)
         self.written = self.acknowledged = START
         self.waiting = 0
+        self.sealed_s = None
         self._room = len(self.view)
         self._scopes.clear()
 
@@ -103,11 +111,6 @@ class Segment:
     def size(self) -> int:
         """Bytes that it takes."""
         return len(self.view)
-
-    @property
-    def sent(self) -> bool:
-        """Whether nothing in it waits."""
-        return self.acknowledged == self.written
 
     def knows(self, scope: int) -> bool:
         """Tell whether it has a frame that describes a scope."""
@@ -137,6 +140,8 @@ class Segment:
     def seal(self) -> None:
         """Take no more frames."""
         self._room = self.written
+        if self.sealed_s is None:
+            self.sealed_s = time.monotonic()
 
     def begin_again(self, sequence: int) -> None:
         """Empty it for other records."""
