@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -15,8 +16,7 @@ import pytest
 
 from otel_dify import guard
 from otel_dify.export.delivery import lost
-from otel_dify.export.journal import journal as journal_module
-from otel_dify.export.journal import segment as segment_module
+from otel_dify.export.journal.frames import Sort
 from otel_dify.export.journal.journal import IN_MEMORY
 from otel_dify.export.journal.segment import SIZE, START, Segment
 from otel_dify.process import process
@@ -89,7 +89,7 @@ def test_a_scope_that_just_fits_stops_nothing(tmp_path: Path) -> None:
     # Room for the description of a scope, and not for a record behind it.
     left = 16 + len(SCOPES[1]) + 20
     at = segment.written
-    segment.append(segment_module.Sort.RECORD, 0, record("x" * (SIZE - at - left - 30)))
+    segment.append(Sort.RECORD, 0, record("x" * (SIZE - at - left - 30)))
     assert 16 + len(SCOPES[1]) < SIZE - segment.written < 16 + len(SCOPES[1]) + 50
     journal.append(1, record("y" * 60))
     assert [name[:1] for name in drained(journal)] == ["a", "x", "y"]
@@ -121,8 +121,7 @@ def test_what_was_written_long_ago_goes_and_what_comes_into_a_quiet_process_stay
 ) -> None:
     """A process that has little to say writes to the same segment for days."""
     now = [1_000.0]
-    for module in (segment_module, journal_module):
-        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     journal = journal_in(home_in(tmp_path))
     journal.append(0, record("sent"))
     assert drained(journal) == ["sent"]
@@ -142,10 +141,10 @@ def test_a_clock_that_is_set_makes_nothing_old(
 ) -> None:
     journal = journal_in(home_in(tmp_path))
     journal.append(0, record("a"))
-    monkeypatch.setattr(segment_module.time, "time_ns", lambda: 2**62)
+    monkeypatch.setattr(time, "time_ns", lambda: 2**62)
     journal.expire(1)
     journal.append(0, record("b"))
-    monkeypatch.setattr(segment_module.time, "time_ns", lambda: 0)
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
     journal.expire(1)
     assert drained(journal) == ["a", "b"]
 
@@ -191,6 +190,7 @@ def test_no_handler_of_log_records_runs_while_records_are_written(
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            del record
             owned.append(process.counting._is_owned())  # type: ignore[attr-defined] # typeshed: not yet
 
     handler = Handler()
@@ -247,7 +247,7 @@ def test_a_signal_handler_may_write_in_the_middle_of_a_write(tmp_path: Path) -> 
 
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
-    written = []
+    written: list[str] = []
     try:
         while len(interrupted) < 200:
             written.append(f"{len(written)}")
@@ -298,10 +298,10 @@ def test_threads_and_who_sends_get_on(tmp_path: Path) -> None:
     ended.set()
     sender.join()
     # Records of one scope are together in a batch; within a scope they are in order.
-    for thread in range(4):
+    for writer in range(4):
         for scope in range(3):
             numbers = [
-                int(name.rstrip("x").partition("-")[2]) for name in found if name[0] == f"{thread}"
+                int(name.rstrip("x").partition("-")[2]) for name in found if name[0] == f"{writer}"
             ]
             own = [number for number in numbers if number % 3 == scope]
             assert own == list(range(scope, 500, 3))
