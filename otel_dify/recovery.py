@@ -8,7 +8,6 @@ process's, since nobody else would count them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
@@ -19,13 +18,13 @@ from otel_dify.export.encoding.spans import SpanEncoder
 from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.journal.frames import Sort, frames
 from otel_dify.export.journal.journal import Journal
-from otel_dify.export.journal.opened import FILE, begun
+from otel_dify.export.journal.opened import begun, end
 from otel_dify.export.journal.place import Home, Place
 from otel_dify.export.journal.segment import START, Segment
 from otel_dify.export.outlets import JournalLogs, JournalSpans
+from otel_dify.guard import guarded
 from otel_dify.recording import SCOPE
-from otel_dify.records.recorder import Writers
-from otel_dify.records.recovery import records_of
+from otel_dify.records.recovery import record_of
 from otel_dify.signals.events import EventWriter
 from otel_dify.signals.logs import LogWriter
 from otel_dify.signals.points import PointWriter
@@ -57,57 +56,87 @@ class Recovery:
         open_ones = list(begun(place.path))
         if not open_ones:
             return
-        ended, last_ns = _traces(place)
-        last_ns = max(last_ns, _last_log(place), *_written(place))
-        # One that ended just before its process did may still be noted.
-        left = [one for one in open_ones if one.span_id not in ended]
+        known = _Known(place)
+        last_ns = max(known.last_ns, _last_log(place), *_written(place))
         home, attributes = Home.at(place), Attributes()
-        spans = Journal("traces", home, _NO_LIMIT, 1, _FIRST)
-        logs = Journal("logs", home, _NO_LIMIT, 1, _FIRST)
+        spans = Journal("traces", home, _NO_LIMIT, 1, known.free)
+        logs = Journal("logs", home, _NO_LIMIT, 1, known.free)
         events = JournalLogs(LogEncoder(attributes), logs, SCOPE, _nobody)
-        writers = Writers(
-            SpanWriter(JournalSpans(SpanEncoder(attributes), spans, SCOPE, _nobody), SpanLimits()),
-            self._points,
-            EventWriter(LogWriter(events, *self._log_limits), starts=False),
-        )
-        # Before they are counted: a process that is killed here counts none twice.
-        records = list(records_of(left, last_ns))
-        (place.path / FILE).unlink(missing_ok=True)
-        for record in records:
-            writers.write(record)
+        write_span = SpanWriter(
+            JournalSpans(SpanEncoder(attributes), spans, SCOPE, _nobody), SpanLimits()
+        ).write
+        write_event = EventWriter(LogWriter(events, *self._log_limits), starts=False).ended
+        for slot, one in open_ones:
+            # One that ended just before its process did may still be noted.
+            record = None if one.span_id in known.ended else record_of(one, last_ns)
+            if record is not None and one.span_id not in known.recovered:
+                with guarded("otel_dify.recovery span"):
+                    write_span(record)
+                if record.plan.kind.event:
+                    with guarded("otel_dify.recovery event"):
+                        write_event(record)
+            # Before it is counted: where this process is killed here, none is counted twice.
+            end(place.path, slot)
+            if record is not None:
+                with guarded("otel_dify.recovery points"):
+                    self._points.write(record)
+        for journal in (spans, logs):
+            # On a disk that is full it was of memory.
+            journal.close()
 
 
 def _nobody() -> None:
     """What is adopted is sent when recovery is done."""
 
 
-def _records(paths: list[Path]) -> Iterator[bytes]:
-    for path in paths:
+def _records(segment: Segment) -> Iterator[bytes]:
+    for found in frames(segment.view, START, segment.written):
+        if found.sort == Sort.RECORD:
+            yield found.payload
+
+
+def _segments(place: Place, signal: str) -> Iterator[Segment]:
+    for path in place.segments(signal):
         try:
             segment = Segment.left(path)
         except (OSError, ValueError):  # whoever sends it says so
             continue
-        for found in frames(segment.view, START, segment.written):
-            if found.sort == Sort.RECORD:
-                yield found.payload
+        yield segment
         segment.close()
 
 
-def _traces(place: Place) -> tuple[set[int], int]:
-    """Return the ids of the spans that are in a place, and when the last of them ended."""
-    ids, last_ns = set(), 0
-    for record in _records(place.segments("traces")):
-        # A record is a field of a scope's spans.
-        for span in ScopeSpans.FromString(record).spans:
-            ids.add(int.from_bytes(span.span_id))
-            last_ns = max(last_ns, span.end_time_unix_nano)
-    return ids, last_ns
+class _Known:
+    """What the segments of a place tell of its spans.
+
+    Attributes:
+        ended: ids of those that its process has ended.
+        recovered: ids of those that a process ended in its place that was killed at it.
+        last_ns: when the last of the former ended, nanoseconds since the epoch.
+        free: from this number on there are no segments.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.ended: set[int] = set()
+        self.recovered: set[int] = set()
+        self.last_ns = 0
+        self.free = _FIRST
+        for segment in _segments(place, "traces"):
+            by_recovery = segment.sequence >= _FIRST
+            ids = self.recovered if by_recovery else self.ended
+            self.free = max(self.free, segment.sequence + 1)
+            for record in _records(segment):
+                # A record is a field of a scope's spans.
+                for span in ScopeSpans.FromString(record).spans:
+                    ids.add(int.from_bytes(span.span_id))
+                    if not by_recovery:
+                        self.last_ns = max(self.last_ns, span.end_time_unix_nano)
 
 
 def _last_log(place: Place) -> int:
     times = (
         log.time_unix_nano
-        for record in _records(place.segments("logs"))
+        for segment in _segments(place, "logs")
+        for record in _records(segment)
         for log in ScopeLogs.FromString(record).log_records
     )
     return max(times, default=0)

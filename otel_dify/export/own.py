@@ -101,8 +101,11 @@ class OwnExport:
         return [(self._senders[signal].journal.waiting, {})] if self.sends(signal) else []
 
     def sizes(self) -> list[Reading]:
-        """Read how many bytes the journals have, by signal."""
-        return [(it.journal.bytes, {"signal": name}) for name, it in self._senders.items()]
+        """Read how many bytes the journals have, with what was taken over, by signal."""
+        return [
+            (it.journal.bytes + it.backlog.bytes, {"signal": name})
+            for name, it in self._senders.items()
+        ]
 
     def ages(self) -> list[Reading]:
         """Read how old the oldest part of each journal is that waits, in seconds, by signal."""

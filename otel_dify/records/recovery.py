@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
@@ -47,37 +46,36 @@ def begun_of(operation: Operation, above: SpanContext) -> Begun:
     )
 
 
-def records_of(begun: Iterable[Begun], end_ns: int) -> Iterator[Record]:
-    """Make the records of what a dead process has begun.
+def record_of(one: Begun, end_ns: int) -> Record | None:
+    """Make the record of what a dead process has begun; none of a kind that is not known here.
 
     Args:
-        begun: what it has begun.
+        one: what it has begun.
         end_ns: its last sign of life, nanoseconds since the epoch.
     """
-    for one in begun:
-        plan = _PLANS.get(one.kind)
-        if plan is None:  # of another version
-            continue
-        attributes: dict[str, Value] = dict(one.attributes)
-        if plan.kind.status is not None:
-            attributes[plan.kind.status.key] = TERMINATED
-        attributes[t.ERROR_TYPE.key] = _ERROR
-        attributes[t.ERROR_MESSAGE.key] = _MESSAGE
-        attributes[t.ERROR_CATEGORY.key] = category_of(_ERROR)
-        attributes[t.ERROR_FINGERPRINT.key] = fingerprint_of(None, _ERROR, _MESSAGE)
-        state = TraceState.from_header([one.state]) if one.state else None
-        yield Record(
-            plan,
-            one.span_name or plan.span_name.fill(attributes).strip() or plan.kind.name,
-            SpanContext(one.trace_id, one.span_id, False, TraceFlags(one.flags), state),
-            SpanContext(one.above_trace_id, one.above_id, one.above_remote, TraceFlags(one.flags)),
-            one.start_ns,
-            max(end_ns, one.start_ns),
-            attributes,
-            {},
-            {},
-            (),
-            (),
-            True,
-            "",
-        )
+    plan = _PLANS.get(one.kind)
+    if plan is None:  # of another version
+        return None
+    attributes: dict[str, Value] = dict(one.attributes)
+    if plan.kind.status is not None:
+        attributes[plan.kind.status.key] = TERMINATED
+    attributes[t.ERROR_TYPE.key] = _ERROR
+    attributes[t.ERROR_MESSAGE.key] = _MESSAGE
+    attributes[t.ERROR_CATEGORY.key] = category_of(_ERROR)
+    attributes[t.ERROR_FINGERPRINT.key] = fingerprint_of(None, _ERROR, _MESSAGE)
+    state = TraceState.from_header([one.state]) if one.state else None
+    return Record(
+        plan,
+        one.span_name or plan.span_name.fill(attributes).strip() or plan.kind.name,
+        SpanContext(one.trace_id, one.span_id, False, TraceFlags(one.flags), state),
+        SpanContext(one.above_trace_id, one.above_id, one.above_remote, TraceFlags(one.flags)),
+        one.start_ns,
+        max(end_ns, one.start_ns),
+        attributes,
+        {},
+        {},
+        (),
+        (),
+        True,
+        "",
+    )

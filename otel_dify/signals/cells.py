@@ -30,7 +30,7 @@ from pathlib import Path
 from struct import Struct
 from zlib import crc32
 
-from otel_dify.guard import say_once
+from otel_dify.guard import say_later
 
 CHUNK = 1 << 16
 """Bytes of a chunk: a few hundred series."""
@@ -148,7 +148,7 @@ class MappedCells(Cells):
             try:
                 self._add_chunk(length)
             except OSError as error:
-                say_once(
+                say_later(
                     f"{self._path} cannot be written ({error.strerror}): what is counted from now "
                     "on is lost if this process is killed. Make room on its disk"
                 )

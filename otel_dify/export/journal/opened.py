@@ -15,7 +15,9 @@ from __future__ import annotations
 import marshal
 import mmap
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -27,10 +29,14 @@ from otel_dify.process import process
 FILE = "opened"
 """Name of the file in a place."""
 SLOT = 2_048
-"""Bytes of a slot; what is too long for it is noted without attributes."""
+"""Bytes of a slot; what is too long for it is noted without its long attributes."""
 AT_ONCE = 4_096
 """Operations that are noted at once; more than that are not."""
 _GROW = 64
+_SHORT = 100
+"""Characters of a value that is kept where all of them are too long for a slot."""
+_AGAIN_S = 10.0
+"""Seconds until the next attempt where there can be no file."""
 _HEAD = Struct("<II")
 _LENGTH = Struct("<I")
 _VERSION = 4
@@ -82,56 +88,78 @@ class Opened:
         self._path: Path | None = None
         self._slots = 0
         self._free: list[int] = []
-        self._broken = False
+        self._not_before = 0.0
 
     def add(self, begun: Begun) -> int | None:
         """Note an operation; returns its slot, none where it cannot be noted."""
-        text = _text(begun)
-        if len(text) > SLOT - _HEAD.size:
-            text = _text(begun._replace(attributes={}))
+        text = _fitting(begun)
+        if text is None:
+            return None
         with process.counting:
-            if not self._free and not self._grow():
+            if self._path is not None and self._home.made not in {None, self._path.parent}:
+                # Somebody has removed the folder, and there is another.
+                self._map(self._slots)
+            if not self._free and not self._map(self._slots + max(_GROW, self._slots)):
+                return None
+            view = self._view
+            if view is None:
                 return None
             slot = self._free.pop()
-        view = self._view
-        if view is None:
-            return None
-        at = slot * SLOT
-        view[at + _HEAD.size : at + _HEAD.size + len(text)] = text
-        _HEAD.pack_into(view, at, len(text), crc32(text))
+            at = slot * SLOT
+            view[at + _HEAD.size : at + _HEAD.size + len(text)] = text
+            _HEAD.pack_into(view, at, len(text), crc32(text))
         return slot
 
     def remove(self, slot: int) -> None:
         """Note that an operation has ended."""
-        if self._view is not None:
-            _LENGTH.pack_into(self._view, slot * SLOT, 0)
-            self._free.append(slot)
+        with process.counting:
+            if self._view is not None:
+                _LENGTH.pack_into(self._view, slot * SLOT, 0)
+                self._free.append(slot)
 
     def any(self) -> bool:
         """Tell whether something is noted that has not ended."""
         return len(self._free) < self._slots
 
-    def _grow(self) -> bool:
-        """Make room for more; false where there is none to be had."""
-        if self._broken or self._slots >= AT_ONCE:
+    def _map(self, slots: int) -> bool:
+        """Have a file with so many slots, with all that is noted; false where there is none."""
+        if slots > AT_ONCE or time.monotonic() < self._not_before:
             return False
         try:
-            path = self._path
-            if path is None:
-                folder = self._home.path()
-                if folder is None:
-                    return False
-                path = folder / FILE
-            more = self._slots + max(_GROW, self._slots)
-            self._view = _mapped(path, more * SLOT)
+            folder = self._home.path()
+            if folder is None:
+                return False
+            view = _mapped(folder / FILE, slots * SLOT)
         except OSError:
-            # The journal says so too.
-            self._broken = True
+            # The journal says so.
+            self._not_before = time.monotonic() + _AGAIN_S
             return False
-        self._path = path
-        self._free += range(self._slots, more)
-        self._slots = more
+        if self._view is not None and self._path != folder / FILE:
+            view[: len(self._view)] = self._view[:]
+        self._view, self._path = view, folder / FILE
+        self._free += range(self._slots, slots)
+        self._slots = slots
         return True
+
+
+def _fitting(begun: Begun) -> bytes | None:
+    """Describe an operation so that it fits into a slot; none where it cannot be described."""
+    for one in _shorter(begun):
+        # What is of a type that `marshal` does not know goes with the attributes.
+        with suppress(ValueError):
+            text = _text(one)
+            if len(text) <= SLOT - _HEAD.size:
+                return text
+    return None
+
+
+def _shorter(begun: Begun) -> Iterator[Begun]:
+    """Yield an operation, and then what says ever less of it."""
+    yield begun
+    attributes = begun.attributes
+    short = {name: value for name, value in attributes.items() if len(str(value)) <= _SHORT}
+    yield begun._replace(attributes=short)
+    yield begun._replace(attributes={}, state="", span_name=begun.span_name[:_SHORT])
 
 
 def _text(begun: Begun) -> bytes:
@@ -147,8 +175,8 @@ def _mapped(path: Path, size: int) -> mmap.mmap:
         os.close(descriptor)
 
 
-def begun(folder: Path) -> Iterator[Begun]:
-    """Read what a dead process has begun and not ended.
+def begun(folder: Path) -> Iterator[tuple[int, Begun]]:
+    """Read what a dead process has begun and not ended, with the slot of each.
 
     Raises:
         OSError: its file cannot be read.
@@ -161,4 +189,17 @@ def begun(folder: Path) -> Iterator[Begun]:
         length, checksum = _HEAD.unpack_from(content, at)
         text = content[at + _HEAD.size : at + _HEAD.size + length]
         if 0 < length <= SLOT - _HEAD.size and crc32(text) == checksum:
-            yield Begun(*marshal.loads(text))  # noqa: S302 - written by a process of ours, 0600
+            # Another version may have said other things.
+            with suppress(TypeError):
+                yield at // SLOT, Begun(*marshal.loads(text))  # noqa: S302 - written by a process of ours, 0600
+
+
+def end(folder: Path, slot: int) -> None:
+    """Note that what a dead process has begun was ended in its place.
+
+    Raises:
+        OSError: its file cannot be written.
+    """
+    with (folder / FILE).open("r+b") as file:
+        file.seek(slot * SLOT)
+        file.write(_LENGTH.pack(0))

@@ -17,6 +17,7 @@ from otel_dify import guard
 from otel_dify.export.adoption import Adoption
 from otel_dify.export.delivery import Delivery, lost
 from otel_dify.export.journal.journal import Journal
+from otel_dify.export.progress import Progress, Uncounted
 from otel_dify.export.sender import DENIED_S, LAST_RETRY_S, REFUSED_IN_A_ROW, Sender
 from otel_dify.export.sending.outcome import Delivered, Denied, Outcome, Refused, Retry
 from otel_dify.process import process
@@ -70,6 +71,7 @@ class Rig:
             self.journal,
             self.backend,
             Delivery("traces", "the backend", "it waits"),
+            Progress(Uncounted(), "traces", "http/protobuf"),
             delay_s=1,
             timeout_s=10,
             oldest_s=3_600,
