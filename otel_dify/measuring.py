@@ -211,6 +211,12 @@ class Metrics:
                 provider.shutdown(left_ms)
         self._cells.close()
 
+    def forget(self) -> None:
+        """Let go of what a forked child has of its parent's."""
+        if isinstance(self.store, OwnStore):
+            self.store.forget()
+        self._cells.close()
+
 
 def _cells(slot: Slot, resource: bytes) -> Cells:
     """Make the cells of this process: in the file of its number, where it has one."""

@@ -52,7 +52,7 @@ class Pipeline:
             self._resource = resource_module.build(settings, self._slot, role, settings.environ)
             quiet_stock_exporters()
             self._provide_gauges()
-            metrics = Metrics(settings, self._resource, self._slot)
+            self._metrics = metrics = Metrics(settings, self._resource, self._slot)
             ours = [signal for signal in ("traces", "logs") if is_ours(settings, signal)]
             owner = f"{re.sub(r'[^\w.-]', '_', role)}-{self._slot.number}"
             self._own = OwnExport(
@@ -140,7 +140,9 @@ class Pipeline:
 
     def forget(self) -> None:
         """Let go of what a forked child holds of its parent's."""
+        self.recorder.forget()
         self._own.forget()
+        self._metrics.forget()
         self._slot.close()
 
 

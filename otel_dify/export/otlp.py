@@ -52,35 +52,46 @@ class _Journaled:
         self._process = os.getpid()
         self._by_resource: dict[Resource, tuple[OwnExport, Scopes]] = {}
 
-    def append(self, resource: Resource, scope: Any, record: bytes) -> None:
-        """Put a record into the journal."""
+    def _journals(self) -> dict[Resource, tuple[OwnExport, Scopes]]:
+        """Return those of this process.
+
+        The SDK goes on with its exporters in a forked child; the parent's journals are not its.
+        """
         if self._process != os.getpid():
-            # The SDK restarts its processors in a forked child: the parent's journal is not its.
             self._process = os.getpid()
             for own, _ in self._by_resource.values():
                 own.forget()
             self._by_resource.clear()
-        found = self._by_resource.get(resource)
+        return self._by_resource
+
+    def append(self, resource: Resource, scope: Any, record: bytes) -> None:
+        """Put a record into the journal."""
+        journals = self._journals()
+        found = journals.get(resource)
         if found is None:
+            # What another process leaves is taken over by who sends the same signal.
+            folder = f"{_FOLDER}-{self._signal}"
             own = OwnExport(
-                self._settings, (self._signal,), resource, _FOLDER, _nothing, folder=_FOLDER
+                self._settings, (self._signal,), resource, _FOLDER, _nothing, folder=folder
             )
-            found = self._by_resource[resource] = own, Scopes(own.journal(self._signal))
+            found = journals[resource] = own, Scopes(own.journal(self._signal))
         own, scopes = found
         own.append(self._signal, scopes.number(scope), record)
 
     def flush(self, timeout_ms: float) -> bool:
         """Send what waits; tell whether nothing does."""
-        for own, _ in self._by_resource.values():
+        journals = [own for own, _ in self._journals().values()]
+        for own in journals:
             own.flush(int(timeout_ms))
-        return not any(own.journal(self._signal).waiting for own, _ in self._by_resource.values())
+        return not any(own.journal(self._signal).waiting for own in journals)
 
     def shutdown(self) -> None:
         """Send what waits, and stop."""
         deadline = time.monotonic() + SHUTDOWN_S
-        for own, _ in self._by_resource.values():
+        journals = [own for own, _ in self._journals().values()]
+        for own in journals:
             own.stop(deadline)
-        for own, _ in self._by_resource.values():
+        for own in journals:
             own.join(deadline)
 
 

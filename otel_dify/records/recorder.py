@@ -80,6 +80,7 @@ class Recorder:
         self._gate = gate
         self._writers = writers
         self._opened = opened
+        self._forgotten = False
 
     def started(self, operation: Operation) -> None:
         """Give an operation its span; one of a kind that folds gets it at its end, if at all."""
@@ -110,6 +111,8 @@ class Recorder:
 
     def ended(self, operation: Operation) -> None:
         """Make the record of an operation, and of that its signals."""
+        if self._forgotten:
+            return
         has_span = True
         if operation.kind.folds:
             above = operation.span_context
@@ -125,6 +128,10 @@ class Recorder:
         self._writers.write(record_of(operation, above, self._gate), span=has_span)
         if operation.noted is not None and self._opened is not None:
             self._opened.remove(operation.noted)
+
+    def forget(self) -> None:
+        """Record nothing more: a forked child has its parent's operations, which end there."""
+        self._forgotten = True
 
 
 def _guarded[T: (Record, Operation)](signal: str, write: Callable[[T], None], thing: T) -> None:

@@ -109,6 +109,12 @@ class OwnStore:
                 data = export.Histogram(measured, cumulative)
             yield Metric(instrument.name, instrument.doc, instrument.unit, data)
 
+    def forget(self) -> None:
+        """Add to copies from now on: in a forked child the numbers are the parent's."""
+        for series in self._kept.values():
+            for one in series:
+                one.forget()
+
 
 _BY_NAME = {instrument.name: instrument for instrument in t.INSTRUMENTS}
 

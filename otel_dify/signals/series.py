@@ -7,6 +7,7 @@ records, once, and a point is a bucket found and two numbers added.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -92,7 +93,7 @@ class Counter:
         self._forced, self._wanted = exemplars.forced, exemplars.wanted
         self._fractional = fractional
         self._entry = entry
-        self._cells = entry.cells
+        self._cells: memoryview[float] | array[float] = entry.cells
         self._seen = self._cells[0]
         self._kept: tuple[float, int, SpanContext] | None = None
 
@@ -118,6 +119,10 @@ class Counter:
             value if self._fractional else int(value),
             [] if kept is None else [_exemplar(*kept)],
         )
+
+    def forget(self) -> None:
+        """Add to a copy of the numbers from now on."""
+        self._cells = array("d", self._cells)
 
 
 class Histogram:
@@ -156,7 +161,7 @@ class Histogram:
         self._forced, self._wanted = exemplars.forced, exemplars.wanted
         self._bounds = bounds
         self._entry = entry
-        self._cells = entry.cells
+        self._cells: memoryview[float] | array[float] = entry.cells
         self._seen = sum(self._cells[: len(bounds) + 1])
         self._kept: list[tuple[float, int, SpanContext] | None] = [None] * (len(bounds) + 1)
 
@@ -201,6 +206,10 @@ class Histogram:
             greatest,
             [_exemplar(*kept) for kept in self._kept if kept is not None],
         )
+
+    def forget(self) -> None:
+        """Add to a copy of the numbers from now on."""
+        self._cells = array("d", self._cells)
 
 
 def _exemplar(amount: float, at_ns: int, span: SpanContext) -> Exemplar:
