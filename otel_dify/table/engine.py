@@ -34,7 +34,8 @@ from otel_dify.table.tools import TOOL_NAME
 RUN_STATUS = define(
     "dify.workflow.status",
     "string",
-    "`succeeded`, `partial-succeeded`, `failed`, `stopped` or `paused`; on a request or task that "
+    "`succeeded`, `partial-succeeded`, `failed`, `stopped`, `paused`, or `terminated`: its process "
+    "was killed, where Dify's database says `running` for ever; on a request or task that "
     "of the run that it serves",
 )
 WORKFLOW_VERSION = define(
@@ -68,7 +69,8 @@ NODE_STATUS = define(
     "dify.node.status",
     "string",
     "`succeeded`, `failed`, `exception` (recovered by default value or fail branch: no error), "
-    "`paused`, or `stopped`: its run ended first, by another node's failure or by somebody",
+    "`paused`, `terminated` (its process was killed), or `stopped`: its run ended first, by "
+    "another node's failure or by somebody",
 )
 NODE_ERROR = define("dify.node.error", "string", "Why the node failed", text=16_384)
 NODE_RECOVERED = define(

@@ -15,7 +15,9 @@ from otel_dify.table.queries import FOLDED
 
 # Task.
 TASK_NAME = define("celery.task_name", "string", "Task")
-TASK_STATE = define("celery.state", "string", "State the task ended in")
+TASK_STATE = define(
+    "celery.state", "string", "State the task ended in; `terminated`: its worker was killed"
+)
 TASK_ACTION = define("celery.action", "string", "`apply_async` where sent, `run` where run")
 MESSAGING_SYSTEM = define("messaging.system", "string", "Always `celery`")
 MESSAGING_OPERATION = define("messaging.operation.name", "string", "`send` or `process`")

@@ -38,15 +38,17 @@ type Counts = Counter[Key]
 DEADLINE_S = 180.0
 
 # What waits for a person is counted when it has ended for good, so rows that say `paused` are left
-# out here and below.
+# out here and below. A run whose process was killed says `running` for ever in the database; it is
+# counted as `terminated` when another process has taken over.
 RUNS = """
-SELECT app_id::text, status, count(*) FROM workflow_runs
-WHERE created_at >= %(since)s AND status <> 'paused' GROUP BY 1, 2
+SELECT app_id::text, CASE status WHEN 'running' THEN 'terminated' ELSE status END, count(*)
+FROM workflow_runs WHERE created_at >= %(since)s AND status <> 'paused' GROUP BY 1, 2
 """
 # Dify writes one row for a node execution, whose last status wins; a row that still says `retry`
 # is an attempt of a run whose process died, and is left out.
 NODES = """
-SELECT node_type, status, count(*) FROM workflow_node_executions
+SELECT node_type, CASE status WHEN 'running' THEN 'terminated' ELSE status END, count(*)
+FROM workflow_node_executions
 WHERE created_at >= %(since)s AND status NOT IN ('retry', 'paused') GROUP BY 1, 2
 """
 # A message of the database is `normal` where ours is `succeeded` or `stopped` (by its user), and
@@ -61,7 +63,11 @@ WHERE m.created_at >= %(since)s AND m.status <> 'paused' GROUP BY 1, 2
 CONVERSATIONS = """
 SELECT app_id::text, mode, count(*) FROM conversations WHERE created_at >= %(since)s GROUP BY 1, 2
 """
-OPEN_RUNS = "SELECT count(*) FROM workflow_runs WHERE status = 'running'"
+# One whose process was killed before says so for ever.
+OPEN_RUNS = """
+SELECT count(*) FROM workflow_runs
+WHERE status = 'running' AND created_at >= now() AT TIME ZONE 'utc' - interval '5 minutes'
+"""
 
 
 @dataclass
