@@ -83,13 +83,21 @@ def kind_of(span: Span) -> str:
     fitting = [
         kind
         for kind in _OF_SPAN_KIND.get(span.kind, ())
-        if (PLANS[kind].span_name.fill(known).strip() or kind.name) == span.name
+        if span.name in _names_of(kind, known)
         and (kind is not t.DRAFT_NODE or t.OPERATION_TYPE.key not in known)
         and (kind is not t.NODE or t.OPERATION_TYPE.key in known)
     ]
     if not fitting:
         return f"{span.kind} span '{span.name}'"
     return max(fitting, key=lambda kind: sum(one.key in known for one in kind.attributes)).name
+
+
+def _names_of(kind: t.Kind, known: Mapping[str, Any]) -> Iterator[str]:
+    """List what a span of a kind may be called that has these attributes."""
+    yield PLANS[kind].span_name.fill(known).strip() or kind.name
+    if kind is t.HTTP_CALL:
+        # A known peer, and a path of it that is not.
+        yield f"{known.get(t.HTTP_METHOD.key)} {known.get(t.PEER.key)}"
 
 
 def pairs(spans: Iterable[Span]) -> Counter[Pair]:

@@ -62,6 +62,7 @@ QUERY = Kind(
             "request",
             "send",
             "task",
+            "run",
             "node",
             "draft node",
             "tool call",
