@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
@@ -71,14 +72,23 @@ class OwnStore:
 
     def _go_on(self, entry: Entry) -> None:
         """Keep a series that another process has left, if it is still there and as it was."""
-        name, buckets, start_ns, labels = json.loads(entry.description)
-        instrument = _BY_NAME.get(name)
+        try:
+            name, buckets, start_ns, labels = json.loads(entry.description)
+            instrument, known = _BY_NAME.get(name), dict(labels)
+            hash((start_ns + 0, *known.items()))
+        except (ValueError, TypeError):  # of another version
+            return
         if instrument is None or list(instrument.buckets) != buckets:
             return
-        # One that a signal handler has come in between the making of may be there twice.
-        if not any(list(entry.cells)[: len(buckets) + 1]):
+        # One that a signal handler has come in between the making of may be there twice, and a
+        # number that cannot be would fail every collection.
+        sums = list(entry.cells)[: len(buckets) + 2]
+        if not any(sums[: len(buckets) + 1]) or not all(0 <= one < inf for one in sums):
             return
-        self._keep(instrument, dict(labels), start_ns, entry)
+        counts = instrument.kind == "counter"
+        initial = Counter.INITIAL if counts else Histogram.initial(instrument.buckets)
+        if len(entry.cells) == len(initial):
+            self._keep(instrument, known, start_ns, entry)
 
     def _keep(
         self, instrument: Instrument, labels: Labels, start_ns: int, entry: Entry
