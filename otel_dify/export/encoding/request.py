@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from otel_dify.export.encoding import lean
-from otel_dify.export.encoding.values import as_text, key_value
+from otel_dify.export.encoding.values import as_text, key_value, varint
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -74,14 +74,4 @@ def _add(messages: Any, attributes: Any) -> None:
 
 
 def _length(parts: list[bytes]) -> bytes:
-    """Return the length of parts together as protobuf writes it.
-
-    That is seven bits a byte, the lowest first; all but the last have the eighth bit.
-    """
-    size = sum(map(len, parts))
-    written = bytearray()
-    while size >> 7:
-        written.append(size & 0x7F | 0x80)
-        size >>= 7
-    written.append(size)
-    return bytes(written)
+    return varint(sum(map(len, parts)))

@@ -189,14 +189,43 @@ def test_long_texts_are_not_kept_and_what_is_kept_is_bounded() -> None:
     kept = Attributes(at_most=10)
     for number in range(1000):
         kept.encode({"a": number, "b": f"{number}", "c": "long " * 100 + str(number)})
-    assert 10 <= len(kept._kept) + len(kept._older) <= 20
-    assert max(len(known) for known in (kept._kept | kept._older).values()) < 100
+    texts = [known for name in kept._names.values() for known in name.texts.values()]
+    assert 1 <= len(texts) <= 10
+    assert max(map(len, texts)) < 100
+
+
+def test_names_that_are_new_each_time_are_not_kept_for_ever() -> None:
+    kept = Attributes(at_most=10)
+    for number in range(1000):
+        kept.encode({f"name {number}": number})
+    assert len(kept._names) <= 10
 
 
 def test_what_is_met_again_is_not_encoded_again() -> None:
     kept = Attributes()
-    first, again = (kept.encode({"a": "text", "b": 1, "c": True}) for _ in range(2))
+    first, again = (kept.encode({"a": "text", "b": "other"}) for _ in range(2))
     assert list(map(id, first)) == list(map(id, again))
+
+
+@pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 128, 199, 200, 201, 16_384])
+@pytest.mark.parametrize("letter", ["a", "é", "名", "😀"])
+def test_texts_and_names_of_any_length_are_what_the_stock_exporter_makes_of_them(
+    size: int, letter: str
+) -> None:
+    """Short ones are put together by hand, long ones by protobuf."""
+    kept = Attributes()
+    for some in ({"key": letter * size}, {letter * max(size, 1): "value"}, {letter * size: 1.5}):
+        stock = KeyValueList(values=_encode_attributes(some))
+        for _ in range(2):
+            assert_same(encoded(some, kept).SerializeToString(), stock)
+
+
+@pytest.mark.parametrize("bits", range(66))
+def test_numbers_of_any_length_are_what_the_stock_exporter_makes_of_them(bits: int) -> None:
+    for number in {(1 << bits) - 1, 1 << bits, -(1 << bits)}:
+        if -INT64 <= number < INT64:
+            stock = KeyValueList(values=_encode_attributes({"key": number}))
+            assert_same(encoded({"key": number}).SerializeToString(), stock)
 
 
 def test_many_threads_encode_with_one_and_each_gets_its_own() -> None:
@@ -230,4 +259,5 @@ def test_many_threads_encode_with_one_and_each_gets_its_own() -> None:
         sys.setswitchinterval(before)
     assert not wrong
     # Each thread may be about to add one.
-    assert len(kept._kept) + len(kept._older) <= 2 * (20 + 8)
+    texts = sum(len(name.texts) for name in kept._names.values())
+    assert texts <= 20 + 8
