@@ -22,8 +22,9 @@ demo: environment redis ## run real apps and look at their traces, metrics and l
 
 test: lint check-docs native unit versions ## check everything, against the real backends too
 
-bench: environment redis ## measure what parts cost, against OpenTelemetry's own (about 11 minutes; nothing else may run)
+bench: environment redis ## measure what parts and export cost, against OpenTelemetry's own (about 20 minutes; nothing else may run)
 	$(BIN)/python -m benchmarks.micro
+	$(BIN)/python -m benchmarks.exporting
 
 bench-dify: environment ## measure what runs of a real Dify cost (DIFY_RIG=<folder>, PAIRS=12; about an hour)
 	@test -n "$(DIFY_RIG)" || { echo "Set DIFY_RIG to the folder of a running Dify: benchmarks/README.md says what it must hold." >&2; exit 1; }

@@ -22,8 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import discard, results
-from benchmarks.micro_report import Round, report
+from benchmarks import discard, results, rounds
+from benchmarks.micro_report import report
+from benchmarks.rounds import Round
 
 ROOT = Path(__file__).parent.parent
 VARIANTS = {
@@ -94,22 +95,11 @@ def environment() -> Iterator[dict[str, str]]:
             server.wait()
 
 
-def measure(cases: Sequence[str], rounds: int) -> list[Round]:
+def measure(cases: Sequence[str], number: int) -> list[Round]:
     """Run all children of some cases, round by round."""
     order = [(case, variant) for case in cases for variant in VARIANTS[case]]
-    found: list[Round] = []
     with environment() as environ:
-        for number in range(rounds):
-            this: Round = {}
-            for case, variant in order if number % 2 == 0 else reversed(order):
-                _say(f"round {number + 1} of {rounds}: {case}, {variant}")
-                this[case, variant] = run_child(case, variant, environ)
-            found.append(this)
-    return found
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        return rounds.run(order, number, lambda case, variant: run_child(case, variant, environ))
 
 
 def main() -> None:

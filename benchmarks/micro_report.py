@@ -10,10 +10,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks import results
 from benchmarks.graphs import LONG, SHORT
+from benchmarks.rounds import Round
 
 _AGAINST_STOCK = (
     "What ours adds to a call, divided by what OpenTelemetry's own instrumentation adds to the "
@@ -25,10 +25,6 @@ _ALONE = (
 )
 _LOST = 0.99
 """Items of one that an exporter has to have got at least."""
-
-
-type Round = dict[tuple[str, str], dict[str, Any]]
-"""What the children of one round printed, by case and variant."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +66,6 @@ def added(rounds: Sequence[Round], case: str, variant: str, measured: str) -> li
     ]
 
 
-def _middle_half(values: Sequence[float], digits: int = 2) -> str:
-    """Say between which values the middle half of some lies."""
-    low, high = min(values), max(values)
-    if len(values) >= 4:  # noqa: PLR2004 - fewer have no quarters
-        low, _, high = statistics.quantiles(values, n=4)
-    return f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def _times(value: float) -> str:
-    """Write a ratio, and as a fraction where it is below one half."""
-    return f"{value:.2f}" if value <= 0 or value > 1 / 2 else f"{value:.2f} (1/{1 / value:.1f})"
-
-
 def against_stock(rounds: Sequence[Round]) -> str:
     """Lay out what ours adds as ratios to what the stock parts add."""
     rows = []
@@ -98,8 +81,8 @@ def against_stock(rounds: Sequence[Round]) -> str:
         rows.append(
             (
                 rivals.title,
-                _times(ratio),
-                _middle_half(each),
+                results.fraction(ratio),
+                results.middle_half(each),
                 f"{rivals.bar:.2f}",
                 "met" if ratio <= rivals.bar else "missed",
                 f"{statistics.median(by_ours):.1f}",
@@ -156,7 +139,7 @@ def alone(rounds: Sequence[Round]) -> str:
                 (
                     title,
                     f"{value:.0f}",
-                    _middle_half(values, 0),
+                    results.middle_half(values, 0),
                     "" if bar is None else f"{bar:.0f}" + (f", goal {goal:.0f}" if goal else ""),
                     verdict,
                     f"{bare / (LONG + 2):.0f} a node" if title.startswith("node") else "",
@@ -169,7 +152,7 @@ def alone(rounds: Sequence[Round]) -> str:
             (
                 "call of an observed function, telemetry off",
                 f"{statistics.median(values):.2f}",
-                _middle_half(values),
+                results.middle_half(values),
                 "",
                 "",
                 f"{bare:.2f}",

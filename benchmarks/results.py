@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,13 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-SECTIONS = ("micro", "dify", "ledger")
+SECTIONS = ("micro", "export", "dify", "ledger")
 PACKAGES = ("opentelemetry-sdk", "sqlalchemy", "redis", "graphon", "gevent")
 
 _HEAD = (
     "# What it costs\n\n"
-    "Written by `make bench` (micro) and `make bench-dify` (dify, ledger). The times are those of "
-    "the machine that each section names; the ratios hold elsewhere too.\n"
+    "Written by `make bench` (micro, export) and `make bench-dify` (dify, ledger). The times are "
+    "those of the machine that each section names; the ratios hold elsewhere too.\n"
 )
 _ASK = (
     "import json, platform, sys\n"
@@ -77,6 +78,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         for column, w in enumerate(widths)
     ]
     return "\n".join(f"| {line} |" for line in (laid[0], " | ".join(rule), *laid[1:]))
+
+
+def middle_half(values: Sequence[float], digits: int = 2) -> str:
+    """Say between which values the middle half of some lies."""
+    low, high = min(values), max(values)
+    if len(values) >= 4:  # noqa: PLR2004 - fewer have no quarters
+        low, _, high = statistics.quantiles(values, n=4)
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def fraction(value: float) -> str:
+    """Write a ratio, and as a fraction where it is below one half."""
+    return f"{value:.2f}" if value <= 0 or value > 1 / 2 else f"{value:.2f} (1/{1 / value:.1f})"
 
 
 def versions(python: Path | str = sys.executable) -> dict[str, str]:
