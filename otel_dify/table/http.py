@@ -66,7 +66,7 @@ OUTCOME_BELOW = (
 )
 """What a sentence about who serves a run or a message says of that."""
 API_REQUESTS = Instrument(
-    "dify.api.requests.total",
+    "dify.api_key.requests",
     "counter",
     "{request}",
     "Requests to Dify, by the API key that called; none for those without one",

@@ -50,7 +50,7 @@ def test_a_request_has_the_id_of_the_key_that_called_and_never_the_key(
         assert known[t.API_KEY_ID.key] == "key-1"
         assert known[t.APP_ID.key] == "app-1"
         assert TOKEN not in str(known)
-    counted = recorded.points("dify.api.requests.total")
+    counted = recorded.points("dify.api_key.requests")
     assert [dict(labels) for labels in counted] == [
         {
             "tenant_id": "tenant-1",
