@@ -44,7 +44,7 @@ INHIBITIONS = {
     "PluginDaemonDown|SandboxDown|ProviderDown": (
         "WorkflowExecutionFailures|App(Availability|Latency)Burns.*|ErrorsPerSecond|UnusualSignal"
     ),
-    "CollectorDown": "CollectorRefusing|TelemetryLost|UnusualSignal",
+    "CollectorDown": "CollectorRefusing|TelemetryWaiting|TelemetryLost|UnusualSignal",
 }
 
 

@@ -37,6 +37,7 @@ OTHER_LABELS = {
     # Of recording rules, gauges, and OpenTelemetry's overflow.
     *(
         "signal",
+        "reason",
         "window",
         "queue_name",
         "place",
@@ -61,8 +62,9 @@ def underscored(name: str) -> str:
 def prometheus_names(instrument: t.Instrument) -> set[str]:
     """The names of an instrument's series in Prometheus."""
     base = underscored(instrument.name)
+    if instrument.kind in {"histogram", "gauge"}:
+        base += {"s": "_seconds", "By": "_bytes"}.get(instrument.unit, "")
     if instrument.kind == "histogram":
-        base += {"s": "_seconds"}.get(instrument.unit, "")
         return {f"{base}_{part}" for part in ("bucket", "count", "sum")}
     if instrument.kind == "counter" and not base.endswith("_total"):
         base += "_total"

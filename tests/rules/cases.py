@@ -213,9 +213,20 @@ CASES = {
     ),
     "CollectorDown": Case((gauge('up{job="otel-collector"}', 1, 0),)),
     "TelemetryBackendDown": Case((gauge('up{job="loki"}', 1, 0), gauge('up{job="jaeger"}', 1, 1))),
-    "TelemetryLost": Case(
-        (counter('otel_dify_export_lost{service_name="dify-api",signal="traces"}', 0, 3),)
+    "TelemetryWaiting": Case(
+        (
+            gauge('otel_dify_journal_age_seconds{service_name="dify-api",signal="logs"}', 10, 600),
+            gauge('otel_dify_journal_age_seconds{service_name="dify-api",signal="traces"}', 0, 4),
+        )
     ),
+    "TelemetryLost": Case(
+        (
+            counter(
+                'otel_dify_export_lost{service_name="dify-api",signal="traces",reason="full"}', 0, 3
+            ),
+        )
+    ),
+    "ProcessKilled": Case((counter(RUNS % "succeeded", 9, 9), counter(RUNS % "terminated", 0, 1))),
     # The first failure makes the series.
     "HookFailures": Case(
         (counter('otel_dify_hook_failures{place="p",error_type="E"}', None, 1),), Phases(after=30)

@@ -6,7 +6,12 @@ from collector.grafana.panels import HALF, WHOLE, Dashboard, Limits, Panel, Sect
 from collector.grafana.queries import of_collector
 
 FILLED = "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity"
+AGE = "max by (service_name, signal) (otel_dify_journal_age_seconds)"
 REPORTING = 'count by (service_name) (target_info{service_namespace="dify"})'
+
+
+def _sent(sort: str) -> str:
+    return f'sum(rate(otel_sdk_exporter_{sort}_exported_total{{error_type=""}}[$__rate_interval]))'
 
 
 def lost(title: str, chinese: str, query: str) -> Panel:
@@ -98,6 +103,29 @@ DASHBOARD = Dashboard(
             "Dify's side",
             "Dify 侧",
             (
+                Panel(
+                    "Sent by Dify's processes a second",
+                    "Dify 进程每秒发送",
+                    {
+                        "spans": _sent("span"),
+                        "log records": _sent("log"),
+                    },
+                ),
+                Panel(
+                    "Waiting in Dify's processes",
+                    "Dify 进程中等待发送",
+                    {
+                        "spans": "sum(otel_sdk_processor_span_queue_size)",
+                        "log records": "sum(otel_sdk_processor_log_queue_size)",
+                    },
+                ),
+                Panel(
+                    "Age of what waits longest",
+                    "最长等待时间",
+                    {"{{service_name}} {{signal}}": AGE},
+                    "s",
+                    limits=Limits(60, 300),
+                ),
                 Panel(
                     "Processes of Dify that report",
                     "上报的 Dify 进程",
