@@ -34,7 +34,7 @@ from otel_dify.export.batches import Collections
 from otel_dify.export.delivery import Delivery, Watched
 from otel_dify.export.encoding.metrics import MetricEncoder
 from otel_dify.export.encoding.request import encode_resource, encode_scope
-from otel_dify.export.encoding.values import Attributes
+from otel_dify.export.encoding.values import Attributes, key_value
 from otel_dify.export.exporters import exporters, is_ours
 from otel_dify.export.metrics import MetricSender
 from otel_dify.export.otlp import OtelDifyMetricExporter
@@ -59,6 +59,8 @@ _LABELS = 16_384
 """Labels whose encoding is kept: more than a process has series, so that each is encoded once."""
 LOOK_S = 60.0
 """Seconds between two looks for what dead processes have counted."""
+_OF_PROCESS = frozenset({"process.pid"})
+"""Attributes of a resource that are no labels of its series."""
 _KEPT = "what is counted meanwhile is sent later"
 
 
@@ -96,7 +98,7 @@ class Metrics:
             self.store = self._of_sdk(others)
             return
         if ours:
-            self._cells = _cells(slot, encode_resource(resource))
+            self._cells = _cells(slot, resource)
         self.store = store = OwnStore(Exemplars(settings[s.EXEMPLARS]), self._cells)
         for exporter in others:
             collect = _for_sdk(self._collecting(store), resource)
@@ -218,11 +220,18 @@ class Metrics:
         self._cells.close()
 
 
-def _cells(slot: Slot, resource: bytes) -> Cells:
+def _cells(slot: Slot, resource: Resource) -> Cells:
     """Make the cells of this process: in the file of its number, where it has one."""
     path = slot.cells
     try:
-        return Cells() if path is None else MappedCells(path, resource)
+        if path is None:
+            return Cells()
+        identity = [
+            key_value(name, value) or b""
+            for name, value in resource.attributes.items()
+            if name not in _OF_PROCESS
+        ]
+        return MappedCells(path, encode_resource(resource), identity)
     except OSError as error:
         say_once(
             f"{path} cannot be written ({error.strerror}): what is counted is lost if this process "

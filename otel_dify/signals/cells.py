@@ -101,19 +101,27 @@ class MappedCells(Cells):
     Args:
         path: the file.
         resource: says in the words of a request whose they are, for a sibling.
+        identity: the parts of it that are labels of series. What was left under others (another
+            host name, another release of Dify) is not gone on with: it would be counted twice.
         now: seconds since the epoch.
 
     Raises:
         OSError: the file cannot be made.
     """
 
-    def __init__(self, path: Path, resource: bytes, now: float | None = None) -> None:
+    def __init__(
+        self, path: Path, resource: bytes, identity: Sequence[bytes] = (), now: float | None = None
+    ) -> None:
         super().__init__()
         self._path = path
         self._head: mmap.mmap | None = None
         self._chunks: list[mmap.mmap] = []
         self._used = CHUNK
-        left = list(read(path)) if path.exists() else []
+        left: list[Entry] = []
+        if path.exists():
+            before = _head_of(path)[1]
+            if all(part in before for part in identity):
+                left += read(path)
         oldest = (time.time() if now is None else now) - FORGET_S
         # Written anew beside it, so that a process that is killed here leaves the old one.
         making = path.with_suffix(".new")
@@ -215,15 +223,24 @@ def resource_of(path: Path) -> bytes | None:
     Raises:
         OSError: it cannot be read.
     """
+    sent, resource = _head_of(path)
+    return None if sent or not resource else resource
+
+
+def _head_of(path: Path) -> tuple[bool, bytes]:
+    """Read whether the values of a file have been sent, and whose they are.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         head = file.read(HEADER)
     if len(head) < HEADER:
-        return None
+        return False, b""
     magic, sent, length, checksum = _HEAD.unpack_from(head)
     resource = head[_HEAD.size : _HEAD.size + length]
-    if magic != _MAGIC or sent or not length or crc32(resource) != checksum:
-        return None
-    return resource
+    whole = magic == _MAGIC and crc32(resource) == checksum
+    return bool(sent), resource if whole else b""
 
 
 def note_sent(path: Path) -> None:

@@ -12,10 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
+from opentelemetry.util.types import AnyValue
 
 from otel_dify import guard
 from otel_dify import table as t
+from otel_dify.export.encoding.request import encode_resource
+from otel_dify.export.encoding.values import key_value
 from otel_dify.process import process
 from otel_dify.resource import Slot, left_cells
 from otel_dify.signals.cells import (
@@ -226,8 +230,8 @@ def test_numbers_that_cannot_be_are_left_out(tmp_path: Path, number: float) -> N
 def test_what_nothing_was_added_to_for_long_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "worker-0.cells"
     add(store_in(path), COUNTERS[0], 1)
-    assert len(MappedCells(path, RESOURCE, time.time() + FORGET_S - 60).entries) == 1
-    assert MappedCells(path, RESOURCE, time.time() + FORGET_S + 60).entries == []
+    assert len(MappedCells(path, RESOURCE, now=time.time() + FORGET_S - 60).entries) == 1
+    assert MappedCells(path, RESOURCE, now=time.time() + FORGET_S + 60).entries == []
 
 
 def test_a_full_disk_costs_what_comes_then_and_nothing_before(
@@ -363,3 +367,26 @@ def test_a_resource_that_is_too_long_for_the_file_is_kept_to_oneself(tmp_path: P
     MappedCells(path, b"x" * HEADER).allocate(b"a", [1.0])
     assert resource_of(path) is None
     assert len(MappedCells(path, RESOURCE).entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "version", "gone_on"), [("a", "1", 1), ("b", "1", 0), ("a", "2", 0)]
+)
+def test_numbers_are_gone_on_with_under_the_same_identity_only(
+    tmp_path: Path, host: str, version: str, gone_on: int
+) -> None:
+    """A series with other labels that began with them would count them twice."""
+    path = tmp_path / "worker-0.cells"
+    known: dict[str, AnyValue] = {
+        "service.instance.id": f"{host}:worker:0",
+        "service.version": version,
+    }
+    before: dict[str, AnyValue] = {
+        "service.instance.id": "a:worker:0",
+        "service.version": "1",
+        "process.pid": 1,
+    }
+    MappedCells(path, encode_resource(Resource(before))).allocate(b"a", [1.0])
+    identity = [key_value(name, value) or b"" for name, value in known.items()]
+    now = MappedCells(path, encode_resource(Resource(known)), identity)
+    assert len(now.entries) == gone_on
