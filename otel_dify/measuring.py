@@ -98,7 +98,7 @@ class Metrics:
             self.store = self._of_sdk(others)
             return
         if ours:
-            self._cells = _cells(slot, resource)
+            self._cells = cells_of(slot, resource)
         self.store = store = OwnStore(Exemplars(settings[s.EXEMPLARS]), self._cells)
         for exporter in others:
             collect = _for_sdk(self._collecting(store), resource)
@@ -181,7 +181,7 @@ class Metrics:
         self._next_look = now + LOOK_S
         for path in left_cells(self._settings[s.STATE_PATH]):
             try:
-                _send_left(sender, path)
+                send_left(sender, path)
             except (OSError, ValueError) as error:
                 failed("otel_dify.measuring left", error)
 
@@ -220,8 +220,13 @@ class Metrics:
         self._cells.close()
 
 
-def _cells(slot: Slot, resource: Resource) -> Cells:
-    """Make the cells of this process: in the file of its number, where it has one."""
+def cells_of(slot: Slot, resource: Resource) -> Cells:
+    """Make the cells of a process: in the file of its number, where it has one.
+
+    Args:
+        slot: the number that the process has.
+        resource: the resource of the process.
+    """
     path = slot.cells
     try:
         if path is None:
@@ -264,8 +269,8 @@ def _by_sdk(settings: s.Settings) -> OtelDifyMetricExporter:
     return exporter
 
 
-def _send_left(sender: MetricSender, path: Path) -> None:
-    """Send what a file holds, unless that was done.
+def send_left(sender: MetricSender, path: Path) -> bool:
+    """Send what a file holds, unless that was done; tell whether it is done.
 
     Raises:
         OSError: it cannot be read or written.
@@ -273,11 +278,13 @@ def _send_left(sender: MetricSender, path: Path) -> None:
     """
     resource = resource_of(path)
     if resource is None:
-        return
+        return True
     left = Cells()
     left.entries.extend(read(path))
-    if sender.send(resource, list(OwnStore(Exemplars("always_off"), left).collect())):
+    done = sender.send(resource, list(OwnStore(Exemplars("always_off"), left).collect()))
+    if done:
         note_sent(path)
+    return done
 
 
 def _for_sdk(

@@ -38,6 +38,9 @@ _NO_LIMIT = 1 << 62
 class Recovery:
     """Ends what dead processes have begun.
 
+    Attributes:
+        ended: how many operations it has ended.
+
     Args:
         points: the points of this process.
         log_limits: attributes that a log record may have, and characters of a value.
@@ -46,6 +49,7 @@ class Recovery:
     def __init__(self, points: PointWriter, log_limits: tuple[int, int | None]) -> None:
         self._points = points
         self._log_limits = log_limits
+        self.ended = 0
 
     def __call__(self, place: Place) -> None:
         """End what the process of a place has begun, once.
@@ -78,6 +82,7 @@ class Recovery:
             # Before it is counted: where this process is killed here, none is counted twice.
             end(place.path, slot)
             if record is not None:
+                self.ended += 1
                 with guarded("otel_dify.recovery points"):
                     self._points.write(record)
         for journal in (spans, logs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from otel_dify.cli.drain import drain
 from otel_dify.cli.view import view
 
 
@@ -13,4 +14,5 @@ def main() -> None:
     """OpenTelemetry for self-hosted Dify."""
 
 
+main.add_command(drain)
 main.add_command(view)

@@ -57,6 +57,7 @@ class Sender:
         journal: this process's.
         backlog: what dead processes have left.
         look: looks for more of that.
+        arrived: records that have arrived.
 
     Args:
         journal: this process's.
@@ -84,6 +85,7 @@ class Sender:
         self.look: Callable[[], None] | None = None
         self.journal = journal
         self.backlog = Backlog(journal.signal, journal.size)
+        self.arrived = 0
         journal.full = self.wake
         self._transport = transport
         self._delivery = delivery
@@ -97,6 +99,7 @@ class Sender:
         self._not_before = 0.0
         self._next_look = 0.0
         self._refused = 0
+        self._taken_s = 0.0
         self._deadline: float | None = None
 
     def start(self) -> None:
@@ -125,12 +128,15 @@ class Sender:
         self.journal.expire(self._oldest_s)
         self.backlog.hold_to(self.journal.most_bytes - self.journal.bytes, self._oldest_s)
 
-    def _send_all(self) -> None:
-        """Send what waits now; records of this process go before those of dead ones."""
+    def _send_all(self) -> bool:
+        """Send what waits now, this process's records before others'; tell whether all has gone."""
         while self._send_own():
             batch = self.backlog.take()
-            if batch is None or not self._send(self.backlog, batch):
-                return
+            if batch is None:
+                return True
+            if not self._send(self.backlog, batch):
+                break
+        return False
 
     def _send_own(self) -> bool:
         """Send what waits of this process; tell whether all of it has gone."""
@@ -159,6 +165,8 @@ class Sender:
         match outcome:
             case Delivered(rejected, message):
                 self._retry_s = self._refused = 0
+                self._taken_s = time.monotonic()
+                self.arrived += len(batch) - rejected
                 if rejected:
                     lose(self.journal.signal, rejected, "rejected")
                     self._delivery.rejected(rejected, message)
@@ -195,6 +203,20 @@ class Sender:
             finally:
                 self._deadline = None
                 self._sending.release()
+
+    def drain(self, patience_s: float) -> bool:
+        """Send what waits, as long as that gets on; tell whether all has gone.
+
+        Args:
+            patience_s: seconds to go on in which nothing is taken.
+        """
+        with self._sending, suppress_instrumentation():
+            self._taken_s = time.monotonic()
+            while not self._send_all():
+                if self._not_before > self._taken_s + patience_s:
+                    return False
+                time.sleep(max(self._not_before - time.monotonic(), 0.0))
+        return True
 
     def stop(self, deadline: float) -> None:
         """Have what waits sent a last time.

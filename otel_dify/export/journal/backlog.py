@@ -47,14 +47,19 @@ class Piece:
 
     def waiting(self) -> int:
         """Count the records in it that have not been sent."""
-        try:
-            segment = Segment.left(self.path)
-        except (OSError, ValueError):  # somebody has removed it, or cut it off
-            return 0
-        found = frames(segment.view, START, segment.written)
-        records = [one.end for one in found if one.sort == Sort.RECORD]
-        segment.close()
-        return sum(end > segment.acknowledged for end in records)
+        return waiting(self.path)
+
+
+def waiting(path: Path) -> int:
+    """Count the records in a segment that have not been sent; it may be another process's."""
+    try:
+        segment = Segment.left(path)
+    except (OSError, ValueError):  # somebody has removed it, or cut it off
+        return 0
+    found = frames(segment.view, START, segment.written)
+    records = [one.end for one in found if one.sort == Sort.RECORD]
+    segment.close()
+    return sum(end > segment.acknowledged for end in records)
 
 
 class Backlog:

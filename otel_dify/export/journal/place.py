@@ -182,6 +182,17 @@ def adopt(root: Path) -> Iterator[Place]:
             yield place
 
 
+def lives(path: Path) -> bool:
+    """Tell whether the process lives that a folder belongs to, or that has taken it over."""
+    try:
+        held = lock(path / _LOCK)
+    except OSError:  # removed meanwhile
+        return False
+    if held is not None:
+        held.release()
+    return held is None
+
+
 def _taken(path: Path) -> Place | None:
     try:
         being_made = path.name.startswith(_BEING_MADE)
