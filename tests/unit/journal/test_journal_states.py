@@ -49,7 +49,6 @@ class Journals(RuleBasedStateMachine):
         self.left: deque[str] = deque()
         self.begun: dict[str, float] = {}
         self.held: Batch | None = None
-        self.guarded = 0
         self.backlog = Backlog("traces", 4)
 
     @initialize()
@@ -63,6 +62,11 @@ class Journals(RuleBasedStateMachine):
         total = sum(reasons().values())
         new, self.said = total - self.said, total
         return new
+
+    @property
+    def guarded(self) -> int:
+        """Records that are not dropped, in the segment of the batch that is being sent."""
+        return 0 if self.held is None else self.held.segment.waiting
 
     @rule(scope=st.integers(0, len(SCOPES) - 1), size=sizes)
     def append(self, scope: int, size: int) -> None:
@@ -119,7 +123,6 @@ class Journals(RuleBasedStateMachine):
     def begin_to_send(self) -> None:
         """Take a batch, while other things happen."""
         self.held = self.take()
-        self.guarded = 0 if self.held is None else self.held.segment.waiting
 
     @precondition(lambda self: self.held is not None)
     @rule(arrives=st.booleans())
@@ -129,7 +132,7 @@ class Journals(RuleBasedStateMachine):
         if arrives:
             self.acknowledge(self.held)
         self.journal.release()
-        self.held, self.guarded = None, 0
+        self.held = None
 
     @rule(hours=st.sampled_from([0.01, 0.2, 0.9, 1.0, 1.2, 30]))
     def wait(self, hours: float) -> None:
