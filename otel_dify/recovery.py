@@ -22,6 +22,7 @@ from otel_dify.export.journal.opened import begun, end
 from otel_dify.export.journal.place import Home, Place
 from otel_dify.export.journal.segment import START, Segment
 from otel_dify.export.outlets import JournalLogs, JournalSpans
+from otel_dify.export.ticking import let_others_run
 from otel_dify.guard import guarded
 from otel_dify.recording import SCOPE
 from otel_dify.records.recovery import record_of
@@ -108,6 +109,7 @@ def _segments(place: Place, signal: str) -> Iterator[Segment]:
             continue
         yield segment
         segment.close()
+        let_others_run()
 
 
 class _Known:

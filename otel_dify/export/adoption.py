@@ -11,6 +11,7 @@ from pathlib import Path
 
 from otel_dify.export.journal.backlog import Backlog, Piece
 from otel_dify.export.journal.place import Home, Place, adopt, free_name
+from otel_dify.export.ticking import let_others_run
 from otel_dify.guard import guarded
 
 
@@ -83,6 +84,7 @@ class Adoption:
                 if folder is not None:
                     piece.path = path.rename(free_name(folder, signal))
                 pieces.append(piece)
+                let_others_run()
         if folder is not None:
             self._end(place)
 

@@ -272,6 +272,46 @@ def test_where_nothing_is_nothing_is_made(programs: Programs) -> None:
     assert not (programs.folder / "state").exists()
 
 
+TURNS = """
+    from gevent import monkey
+    monkey.patch_all()
+    import gevent
+    from otel_dify import observe
+    from otel_dify.export import adoption
+    from otel_dify.process import process
+    turns, seen = 0, []
+
+    def take_turns():
+        global turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    class Noting(adoption.Piece):
+        def __init__(self, path):
+            seen.append(turns)
+            super().__init__(path)
+
+    adoption.Piece = Noting
+    gevent.spawn(take_turns)
+    with observe("own"):
+        pass
+    process.end()
+    print(len(seen), len(set(seen)))
+"""
+
+
+def test_greenlets_have_their_turns_while_a_backlog_is_taken_over(programs: Programs) -> None:
+    leave_backlog(programs, 6_000)
+    with Sink("http/protobuf") as received:
+        env = {**OURS, "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        told = programs.script(TURNS, env=env)
+        assert told.returncode == 0, told.stderr
+    taken, turns = map(int, told.stdout.split())
+    assert taken == turns > 2
+    assert received.names["traces"] == {"waits": 6_000, "own": 1}
+
+
 BACKLOG = """
     import os, sys
     from pathlib import Path
@@ -309,14 +349,19 @@ MEASURED = """
 """
 
 
+def leave_backlog(programs: Programs, number: int) -> None:
+    """Leave so many spans in the journal of a process that is dead."""
+    program = programs.folder / "backlog.py"
+    program.write_text("\n".join(line[4:] for line in BACKLOG.splitlines()), encoding="utf-8")
+    made = programs.run(sys.executable, str(program), str(number), prefix=())
+    assert made.returncode == 0, made.stderr
+
+
 def test_a_large_backlog_takes_no_more_memory_than_a_small_one(programs: Programs) -> None:
     """Its segments are mapped one at a time, so that neither memory nor descriptors go with it."""
     peaks = {}
     for number in (2_000, 60_000):
-        program = programs.folder / "backlog.py"
-        program.write_text("\n".join(line[4:] for line in BACKLOG.splitlines()), encoding="utf-8")
-        made = programs.run(sys.executable, str(program), str(number), prefix=())
-        assert made.returncode == 0, made.stderr
+        leave_backlog(programs, number)
         with Sink("http/protobuf") as received:
             env = {**OURS, "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
             told = programs.script(MEASURED, env=env, prefix=())
