@@ -96,9 +96,9 @@ def _nobody() -> None:
 
 
 def _records(segment: Segment) -> Iterator[bytes]:
-    for found in frames(segment.view, START, segment.written):
-        if found.sort == Sort.RECORD:
-            yield found.payload
+    for sort, _, payload, _ in frames(segment.view, START, segment.written):
+        if sort == Sort.RECORD:
+            yield payload
 
 
 def _segments(place: Place, signal: str) -> Iterator[Segment]:

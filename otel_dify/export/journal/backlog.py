@@ -40,7 +40,7 @@ class Piece:
         self.begun_ns, self.sequence = segment.begun_ns, segment.sequence
         self.bytes = segment.size
         if segment.view[-1:] == b"\0":
-            ends = (found.end for found in frames(segment.view, START, segment.written))
+            ends = (end for *_, end in frames(segment.view, START, segment.written))
             self.bytes = max(ends, default=START)
             os.truncate(path, self.bytes)
         segment.close()
@@ -57,7 +57,7 @@ def waiting(path: Path) -> int:
     except (OSError, ValueError):  # somebody has removed it, or cut it off
         return 0
     found = frames(segment.view, START, segment.written)
-    records = [one.end for one in found if one.sort == Sort.RECORD]
+    records = [end for sort, *_, end in found if sort == Sort.RECORD]
     segment.close()
     return sum(end > segment.acknowledged for end in records)
 

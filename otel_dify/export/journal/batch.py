@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from otel_dify.export.encoding.request import request
 from otel_dify.export.journal.frames import Sort, frames
 from otel_dify.export.journal.segment import START, Segment
-
-
-class Item(NamedTuple):
-    """A record of a batch.
-
-    Attributes:
-        scope: number of its scope.
-        record: its bytes.
-        end: where in the segment the next frame begins.
-    """
-
-    scope: int
-    record: bytes
-    end: int
 
 
 class Batch:
@@ -29,41 +14,62 @@ class Batch:
 
     Attributes:
         segment: where they are.
-        items: the records.
 
     Args:
+        segment: the same.
         resource: fields of the request that say whose they are.
         scopes: the same of their scopes, by number.
+        records: their bytes.
+        of: the number of the scope of each.
+        ends: where in the segment the next frame begins, of each.
     """
 
     def __init__(
-        self, segment: Segment, resource: bytes, scopes: Mapping[int, bytes], items: list[Item]
+        self,
+        segment: Segment,
+        resource: bytes,
+        scopes: Mapping[int, bytes],
+        *,
+        records: list[bytes],
+        of: list[int],
+        ends: list[int],
     ) -> None:
         self.segment = segment
-        self.items = items
         self._resource = resource
         self._scopes = scopes
+        self._records = records
+        self._of = of
+        self._ends = ends
 
     @property
     def end(self) -> int:
         """Up to where in the segment it goes."""
-        return self.items[-1].end
+        return self._ends[-1]
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._records)
 
     def halves(self) -> tuple[Batch, Batch]:
         """Split it, to find the one record that a backend refuses."""
-        middle = len(self.items) // 2
-        parts = self.items[:middle], self.items[middle:]
-        first, second = (Batch(self.segment, self._resource, self._scopes, part) for part in parts)
-        return first, second
+        middle = len(self) // 2
+        return self._part(slice(middle)), self._part(slice(middle, None))
+
+    def _part(self, part: slice) -> Batch:
+        return Batch(
+            self.segment,
+            self._resource,
+            self._scopes,
+            records=self._records[part],
+            of=self._of[part],
+            ends=self._ends[part],
+        )
 
     def body(self) -> bytes:
         """Make the body of the request."""
         of_scopes: dict[int, list[bytes]] = {}
-        for item in self.items:
-            of_scopes.setdefault(item.scope, []).append(item.record)
+        for scope in set(self._of):
+            pairs = zip(self._records, self._of, strict=True)
+            of_scopes[scope] = [record for record, of in pairs if of == scope]
         # A scope whose frame is damaged is none.
         return request(
             self._resource,
@@ -71,6 +77,7 @@ class Batch:
         )
 
 
+_RECORD = Sort.RECORD.value
 MOST_BYTES = 1 << 19
 """Bytes of a request before compression, but for one record that is larger alone."""
 
@@ -100,15 +107,19 @@ class Reader:
         segment = self.segment
         # What another process has acknowledged is read for the scopes that are in it.
         at = min(segment.acknowledged, self.seen)
-        items: list[Item] = []
+        records: list[bytes] = []
+        of: list[int] = []
+        ends: list[int] = []
         size = 0
-        until = segment.written
+        acknowledged, until = segment.acknowledged, segment.written
         for sort, scope, payload, end in frames(segment.view, at, until):
-            if sort == Sort.RECORD and end > segment.acknowledged:
+            if sort == _RECORD and end > acknowledged:
                 size += len(payload)
-                if items and (len(items) >= self._most or size > MOST_BYTES):
+                if records and (len(records) >= self._most or size > MOST_BYTES):
                     break
-                items.append(Item(scope, payload, end))
+                records.append(payload)
+                of.append(scope)
+                ends.append(end)
             elif sort == Sort.SCOPE:
                 self._scopes[scope] = payload
             elif sort == Sort.RESOURCE:
@@ -118,4 +129,6 @@ class Reader:
             self.seen = max(self.seen, end)
         else:
             self.seen = until
-        return Batch(segment, self._resource, self._scopes, items) if items else None
+        if not records:
+            return None
+        return Batch(segment, self._resource, self._scopes, records=records, of=of, ends=ends)

@@ -21,12 +21,12 @@ from collections.abc import Iterator
 from enum import IntEnum
 from mmap import mmap
 from struct import Struct
-from typing import NamedTuple
 from zlib import crc32
 
 MARK = b"oD"
 _CHECKSUM = Struct("<I")
 _HEAD = Struct("<2sBxHxxI")
+_unpack = Struct("<I2sBxHxxI").unpack_from
 HEADER = _CHECKSUM.size + _HEAD.size
 """Bytes of a frame before its payload."""
 
@@ -48,40 +48,35 @@ class Sort(IntEnum):
     """A record, as the bytes that a request has."""
 
 
-class Frame(NamedTuple):
-    """A frame that was read.
-
-    Attributes:
-        sort: what it holds, one of ``Sort``; of a later version, anything.
-        scope: number of its scope.
-        payload: its bytes.
-        end: where in the segment the next one begins.
-    """
-
-    sort: int
-    scope: int
-    payload: bytes
-    end: int
+type Frame = tuple[int, int, bytes, int]
+"""A frame that was read: what it holds, one of ``Sort`` (of a later version, anything); the number
+of its scope; its payload; where in the segment the next one begins."""
 
 
 def frame(sort: int, scope: int, payload: bytes) -> bytes:
     """Make the bytes of a frame."""
+    return header(sort, scope, payload) + payload
+
+
+def header(sort: int, scope: int, payload: bytes) -> bytes:
+    """Make what comes before the payload of a frame."""
     head = _HEAD.pack(MARK, sort, scope, len(payload))
-    return _CHECKSUM.pack(crc32(payload, crc32(head))) + head + payload
+    return _CHECKSUM.pack(crc32(payload, crc32(head))) + head
 
 
 def read(view: mmap, at: int, until: int) -> Frame | None:
     """Read the frame at a place; none where there is none, or it is damaged."""
-    if at + HEADER > until:
+    begins = at + HEADER
+    if begins > until:
         return None
-    mark, sort, scope, length = _HEAD.unpack_from(view, at + 4)
-    end = at + HEADER + length
+    checksum, mark, sort, scope, length = _unpack(view, at)
+    end = begins + length
     if mark != MARK or end > until:
         return None
-    content = view[at + 4 : end]
-    if crc32(content) != _CHECKSUM.unpack_from(view, at)[0]:
+    payload = view[begins:end]
+    if crc32(payload, crc32(view[at + _CHECKSUM.size : begins])) != checksum:
         return None
-    return Frame(sort, scope, content[_HEAD.size :], end)
+    return sort, scope, payload, end
 
 
 def frames(view: mmap, at: int, until: int) -> Iterator[Frame]:
@@ -102,9 +97,9 @@ def frames(view: mmap, at: int, until: int) -> Iterator[Frame]:
             following = search.after(at)
             if following == until and _is_blank(view, at, until):
                 return
-            found = Frame(Sort.DAMAGED, 0, b"", following)
+            found = Sort.DAMAGED, 0, b"", following
         yield found
-        at = found.end
+        at = found[-1]
 
 
 _BLANK = bytes(HEADER)

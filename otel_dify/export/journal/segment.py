@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from struct import Struct
 
-from otel_dify.export.journal.frames import Sort, frame
+from otel_dify.export.journal.frames import HEADER, Sort, header
 
 SIZE = 1 << 20
 """Bytes of a segment: a few seconds of one process under load."""
@@ -118,12 +118,14 @@ class Segment:
 
     def append(self, sort: Sort, scope: int, payload: bytes) -> bool:
         """Append a frame; false where it does not fit."""
-        content = frame(sort, scope, payload)
         at = self.written
-        end = at + len(content)
+        begins = at + HEADER
+        end = begins + len(payload)
         if end > self._room:
             return False
-        self.view[at:end] = content
+        # First the payload: a process that is killed in between leaves nothing behind the last one.
+        self.view[begins:end] = payload
+        self.view[at:begins] = header(sort, scope, payload)
         self.written = end
         if sort is Sort.RECORD:
             self.waiting += 1

@@ -34,7 +34,7 @@ def view_of(content: bytes, size: int = 8_192) -> mmap.mmap:
 def read_all(view: mmap.mmap, until: int | None = None) -> tuple[list[bytes], int]:
     """Return the payloads of all whole frames, and how many parts are damaged."""
     found = list(frames(view, 0, len(view) if until is None else until))
-    whole = [one.payload for one in found if one.sort != Sort.DAMAGED]
+    whole = [payload for sort, _, payload, _ in found if sort != Sort.DAMAGED]
     return whole, len(found) - len(whole)
 
 

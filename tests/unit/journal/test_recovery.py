@@ -126,9 +126,9 @@ def in_segments(folder: Path, signal: str) -> Iterator[bytes]:
     """Yield the records of a signal in a place."""
     for path in sorted(folder.glob(f"{signal}-*")):
         segment = Segment.left(path)
-        for found in frames(segment.view, START, segment.written):
-            if found.sort == Sort.RECORD:
-                yield found.payload
+        for sort, _, payload, _ in frames(segment.view, START, segment.written):
+            if sort == Sort.RECORD:
+                yield payload
 
 
 def spans(folder: Path) -> list[Span]:
