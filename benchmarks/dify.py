@@ -2,9 +2,10 @@
 
 A round starts Dify in each configuration, one after the other, and every other round goes
 backwards, so that a machine that gets slower or faster is the same for all. The first one is what
-the others are held against. All three signals are on, with the stock exporters, to an OTLP sink
-whose CPU is not counted; content is off. CPU is that of all processes of api and worker, user and
-system, over the runs and the 6 seconds after them in which the last is exported.
+the others are held against. All three signals are on, by our own export with its journal, or as the
+built-in telemetry sends them, to an OTLP sink whose CPU is not counted; content is off. CPU is that
+of all processes of api and worker, user and system, over the runs and the 6 seconds after them in
+which the last is exported.
 
     python -m benchmarks.dify [off ours builtin] [-n 50] [-c 2] [--pairs 12] [--app wf_full]
         [--resume | --summarise] [--results FILE]
