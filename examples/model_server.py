@@ -1,4 +1,4 @@
-"""A model provider and an HTTP target on one port of 127.0.0.1, for apps to call.
+"""A model provider and an HTTP target on one port, for apps to call.
 
 It speaks OpenAI's HTTP API (`/v1/chat/completions`, `/v1/embeddings`) and the rerank call that
 Cohere, Jina and others share (`/v1/rerank`). Answers are deterministic. It counts what it
@@ -263,32 +263,34 @@ class ModelServer(ThreadingHTTPServer):
 
     Args:
         provider: what it answers with and counts in.
-        port: a port of 127.0.0.1; 0 takes a free one.
+        port: a port; 0 takes a free one.
+        host: the address to listen on.
     """
 
     daemon_threads = True
     # Connections that may wait to be accepted; the standard library's 5 refuses a burst.
     request_queue_size = 128
 
-    def __init__(self, provider: Provider, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, provider: Provider, port: int = 0, host: str = "127.0.0.1") -> None:
+        super().__init__((host, port), _Handler)
         self.provider = provider
 
     @property
     def url(self) -> str:
         """Where it listens, without a path."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
 
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="A deterministic model provider, and HTTP target.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free port")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--ttft-ms", type=float, default=20, help="delay before the first token")
     parser.add_argument("--chunk-ms", type=float, default=1, help="delay between two chunks")
     args = parser.parse_args()
     provider = Provider(ttft=args.ttft_ms / 1000, chunk=args.chunk_ms / 1000)
-    with ModelServer(provider, args.port) as server:
+    with ModelServer(provider, args.port, args.host) as server:
         print(server.url, flush=True)
         with suppress(KeyboardInterrupt):
             server.serve_forever()

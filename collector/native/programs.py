@@ -72,7 +72,7 @@ ALERTMANAGER = Program(
     {name: f"{_ALERTMANAGER}/cmd/{name}" for name in ("alertmanager", "amtool")},
     pages=(_ALERTMANAGER, "ui/app/dist/index.html"),
 )
-# Only checks docker-compose files (`docker-compose config`), which needs no Docker engine.
+# For tests: checks docker-compose files, which needs no Docker engine, and runs them on one.
 COMPOSE = Program("compose", {"docker-compose": "github.com/docker/compose/v2/cmd"})
 
 PROGRAMS = {

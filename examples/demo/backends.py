@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,9 @@ from urllib.parse import quote
 import click
 import httpx
 
+from collector.native.build import ensure
 from collector.native.layout import Layout, Ports
+from collector.native.programs import COLLECTOR, JAEGER, LOKI, PROMETHEUS
 from collector.native.query import Jaeger, LogLine, Loki, Prometheus, wait_until
 from collector.native.stack import Stack
 from examples.demo.runs import (
@@ -39,8 +42,9 @@ from otel_dify.cli.waterfall import waterfall
 _COMPOSE = (Path(__file__).parent / "compose.yaml", ROOT / "docker-compose.otel.yml")
 _SERVICES = ("dify-api", "dify-worker")
 _TOKENS = "sum by (gen_ai_token_type) (gen_ai_client_token_usage_sum)"
+_RUNS = 'sum by (status) (dify_requests_total{type="workflow"})'
 _QUERIES = (
-    'sum by (status) (dify_requests_total{type="workflow"})',
+    _RUNS,
     'sum by (node_type) (dify_errors_total{type="node"})',
     "sum by (gen_ai_request_model) (dify_model_cost_total)",
     "histogram_quantile(0.95, sum by (le) (dify_workflow_duration_seconds_bucket))",
@@ -62,13 +66,15 @@ def backends(stack: str, folder: Path, *, keep: bool) -> None:
         sender = start_host(folder, OTEL_EXPORTER_OTLP_ENDPOINT=layout.otlp_http)
         host = exits.enter_context(sender)
         jaeger = Jaeger(layout.jaeger)
+        ended: Counter[str] = Counter()
         for example in EXAMPLES:
-            run_id = run(host, example)
+            run_id, status = run(host, example)
+            ended[status] += 1
             trace = _from_jaeger(jaeger, run_id)
             numbers = {process: n for n, process in enumerate(trace.processes, start=1)}
             say(f"   Jaeger has it, searched by dify.workflow.run_id={run_id}", "")
             say(*waterfall(trace, numbers, WIDTH))
-        _show_prometheus(Prometheus(layout.prometheus), host.model_stats())
+        _show_prometheus(Prometheus(layout.prometheus), ended, host.model_stats())
         say(*log_lines(_from_loki(Loki(layout.loki), trace, run_id), numbers))
         say(title("Look yourself"), *_links(layout, trace.id, pages=stack == "docker"))
         if not keep:
@@ -116,16 +122,26 @@ def _from_jaeger(jaeger: Jaeger, run_id: str) -> Trace:
     return wait_until(ask, arrived, timeout=PATIENCE_SECONDS, what=what)[0]
 
 
-def _show_prometheus(prometheus: Prometheus, counted: Mapping[str, Mapping[str, Any]]) -> None:
-    """Ask Prometheus for runs and tokens, and hold the tokens against the model server's count."""
+def _show_prometheus(
+    prometheus: Prometheus,
+    ended: Mapping[str, int],
+    counted: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Ask Prometheus for runs and tokens, and hold them against what is known of them.
+
+    A run is counted after all that happened in it, and a process sends all its metrics at once: as
+    soon as the runs are there, so is the rest.
+
+    Args:
+        prometheus: whom to ask.
+        ended: how many runs ended with which status, as the API said.
+        counted: the model server's own counts.
+    """
     models = [model for kind in counted.values() for model in kind.values()]
     truth = {kind: sum(m.get(f"{kind}_tokens", 0) for m in models) for kind in ("input", "output")}
 
-    def ask() -> dict[str, float]:
-        return {s.labels["gen_ai_token_type"]: s.value for s in prometheus.query(_TOKENS)}
-
-    what = f"{truth} tokens in Prometheus, which is what the model server counted"
-    wait_until(ask, lambda told: told == truth, timeout=PATIENCE_SECONDS, what=what)
+    _wait_for(prometheus, _RUNS, "status", ended)
+    _wait_for(prometheus, _TOKENS, "gen_ai_token_type", truth)
     say(title("Prometheus"))
     for query in _QUERIES:
         say(f"   {click.style(query, bold=True)}")
@@ -134,6 +150,16 @@ def _show_prometheus(prometheus: Prometheus, counted: Mapping[str, Mapping[str, 
             say(f"      {labels or 'all':32} {series.value:.6g}")
     said = " and ".join(f"{number} {kind}" for kind, number in truth.items())
     say(f"   The model server itself counted {said} tokens: the same.")
+
+
+def _wait_for(prometheus: Prometheus, query: str, label: str, known: Mapping[str, int]) -> None:
+    """Ask until a query answers, by a label, what is known."""
+    wait_until(
+        lambda: {series.labels[label]: series.value for series in prometheus.query(query)},
+        lambda told: told == known,
+        timeout=PATIENCE_SECONDS,
+        what=f"answer {dict(known)} to {query} in Prometheus, which is what happened",
+    )
 
 
 def _from_loki(loki: Loki, trace: Trace, run_id: str) -> list[Log]:
@@ -168,10 +194,18 @@ def _log(line: LogLine) -> Log:
     )
 
 
-def _native(exits: ExitStack, folder: Path) -> Layout:
-    """Start the stack that is built from source, on its usual ports or, if taken, on free ones."""
+def _ports() -> Ports:
+    """The usual ports or, where something else has one of them, free ones."""
     usual = Ports()
-    layout = Layout(folder / "stack", Ports.free() if usual.taken() else usual)
+    return Ports.free() if usual.taken() else usual
+
+
+def _native(exits: ExitStack, folder: Path) -> Layout:
+    """Start the stack that is built from source."""
+    # Building may take the better part of an hour: ports are looked at when it is done.
+    for program in (COLLECTOR, JAEGER, PROMETHEUS, LOKI):
+        ensure(program)
+    layout = Layout(folder / "stack", _ports())
     exits.enter_context(Stack(layout))
     return layout
 
@@ -187,12 +221,21 @@ def _docker(exits: ExitStack, folder: Path) -> Layout:
         raise SystemExit("There is no `docker compose` here: install Docker, or use STACK=native")
     files = [option for path in _COMPOSE for option in ("-f", str(path))]
     compose = ["docker", "compose", "-p", "otel-dify-demo", *files]
-    env = {**os.environ, "DIFY_OTEL_HOME": str(ROOT)}
+    ports = _ports()
+    env = {
+        **os.environ,
+        "DIFY_OTEL_HOME": str(ROOT),
+        "GRAFANA_PASSWORD": "not started",
+        "DEMO_OTLP_PORT": str(ports.otlp_http),
+        "EXPOSE_JAEGER_PORT": str(ports.jaeger_query),
+        "EXPOSE_PROMETHEUS_PORT": str(ports.prometheus),
+        "EXPOSE_LOKI_PORT": str(ports.loki),
+    }
     services = ["otel-collector", "jaeger", "prometheus", "loki"]
     exits.callback(subprocess.run, [*compose, "down", "--volumes"], env=env, check=False)
     if subprocess.run([*compose, "up", "--wait", *services], env=env, check=False).returncode:
         raise SystemExit("Docker did not start the backends (see above); STACK=native needs none")
-    return Layout(folder / "stack")
+    return Layout(folder / "stack", ports)
 
 
 STACKS: dict[str, Callable[[ExitStack, Path], Layout]] = {"native": _native, "docker": _docker}

@@ -37,7 +37,7 @@ def embedded(folder: Path, *, keep: bool) -> None:
     to_files = dict.fromkeys(_SIGNALS, "otlp_file")
     with start_host(folder, **to_files, OTEL_DIFY_FILE_PATH=str(telemetry_folder)) as host:
         for example in EXAMPLES:
-            run_id = run(host, example)
+            run_id, _ = run(host, example)
             telemetry = wait_until(
                 lambda: read(telemetry_folder) if telemetry_folder.exists() else Telemetry(),
                 _complete(run_id),

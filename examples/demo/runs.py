@@ -83,12 +83,11 @@ def start_host(folder: Path, **settings: str) -> Host:
     return Host(folder / "host", prefix=prefix, env=env)
 
 
-def run(host: Host, example: Example) -> str:
-    """Run an example, say so, and return the workflow run id."""
+def run(host: Host, example: Example) -> tuple[str, str]:
+    """Run an example, say so, and return the workflow run's id and how it ended."""
     say(title(example.app), f"   {example.about}")
     answer = host.run_app(example.app, example.inputs, stream=example.stream)
-    run_id: str = answer["workflow_run_id"]
-    return run_id
+    return answer["workflow_run_id"], answer["data"]["status"]
 
 
 def whole(trace: Trace) -> bool:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from collector.native.layout import HOST, Layout, Ports
+from collector.native.programs import Program
+from examples.demo import backends
 
 ROOT = Path(__file__).parents[2]
 NODES = {
@@ -48,6 +55,15 @@ def demo(folder: Path, stack: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+@contextmanager
+def taken(port: int) -> Iterator[None]:
+    """Listen on a port, where nobody else does."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(socket.create_server((HOST, port)))
+        yield
+
+
 def waterfalls_are_whole(shown: dict[str, str]) -> None:
     """Every node of every app is there, in order, in one tree below the request's span."""
     for app, nodes in NODES.items():
@@ -73,11 +89,39 @@ def test_embedded_shows_waterfalls_metrics_and_logs_from_files(tmp_path: Path) -
 
 @pytest.mark.timeout(600)
 def test_native_shows_what_jaeger_prometheus_and_loki_answer(tmp_path: Path) -> None:
-    """The demo itself compares Prometheus' tokens with the model server's, and fails otherwise."""
-    shown = demo(tmp_path / "demo", "native")
+    """On free ports where a usual one is taken.
+
+    The demo itself compares Prometheus' answers with what happened, and fails otherwise.
+    """
+    with taken(Ports().otlp_http):
+        shown = demo(tmp_path / "demo", "native")
+    assert "status=failed" in shown["Prometheus"]
     waterfalls_are_whole(shown)
     assert re.search(r"counted \d+ input and \d+ output tokens: the same", shown["Prometheus"])
     trace = re.search(r"^trace  (\w{32})", shown["flaky_enrichment"], re.MULTILINE)
     assert trace is not None
     assert f'trace_id="{trace[1]}"' in shown["Loki"]
     assert re.search(r"ERROR .* run \S+ failed in", shown["Loki"])
+
+
+def test_native_looks_at_the_ports_when_everything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Building may take most of an hour: what was free before it need not be so after it."""
+    with ExitStack() as meanwhile:
+
+        def build(program: Program) -> Path:
+            meanwhile.enter_context(taken(Ports().otlp_http))
+            return tmp_path / program.name
+
+        @contextmanager
+        def start(layout: Layout) -> Iterator[None]:
+            started.append(layout)
+            yield
+
+        started: list[Layout] = []
+        monkeypatch.setattr(backends, "ensure", build)
+        monkeypatch.setattr(backends, "Stack", start)
+        with ExitStack() as exits:
+            assert backends._native(exits, tmp_path).ports.taken() == []
+        assert len(started) == 1

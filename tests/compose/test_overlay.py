@@ -1,6 +1,6 @@
 """The overlay for Dify's docker compose, merged by the real docker-compose, which needs no engine.
 
-What needs one (that containers of these images start) is not tested here.
+tests/containers starts it on one.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
+from configparser import ConfigParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from collector.configure import alertmanager_config, jaeger_ui
 from collector.native.build import ensure
@@ -25,51 +28,104 @@ ROOT = Path(__file__).parents[2]
 OVERLAY = ROOT / "docker-compose.otel.yml"
 EXAMPLE = ROOT / ".env.otel.example"
 DIFY = Path(__file__).parent / "dify.yaml"
-INSTRUMENTED = ("api", "worker", "worker_beat")
+INSTRUMENTED = ("api", "api_websocket", "worker", "worker_beat")
+# What there is no default for.
+CHOSEN = {"DIFY_OTEL_HOME": str(ROOT), "GRAFANA_PASSWORD": "chosen"}
 
 
 def compose(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return merged(DIFY, *arguments, **environ)
+
+
+def merged(dify: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     program = str(ensure(COMPOSE) / "docker-compose")
-    command = [program, "-f", str(DIFY), "-f", str(OVERLAY), *arguments]
+    command = [program, "-f", str(dify), "-f", str(OVERLAY), *arguments]
     clean = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environ}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
 
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, dict[str, Any]]:
-    answer = compose("config", "--format", "json", DIFY_OTEL_HOME=str(ROOT))
+    answer = compose("--profile", "*", "config", "--format", "json", **CHOSEN)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == ""
-    merged: dict[str, dict[str, Any]] = json.loads(answer.stdout.replace("$$", "$"))["services"]
-    return merged
+    found: dict[str, dict[str, Any]] = json.loads(answer.stdout.replace("$$", "$"))["services"]
+    return found
 
 
-def test_without_its_folder_it_says_what_to_set() -> None:
-    answer = compose("config", "-q")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("DIFY_OTEL_HOME", "set DIFY_OTEL_HOME in .env to the folder of docker-compose.otel.yml"),
+        ("GRAFANA_PASSWORD", "choose GRAFANA_PASSWORD in .env"),
+    ],
+)
+def test_without_what_only_a_person_can_choose_it_says_what_to_set(name: str, told: str) -> None:
+    answer = compose("config", "-q", **{**CHOSEN, name: ""})
     assert answer.returncode != 0
-    assert "set DIFY_OTEL_HOME in .env to the folder of docker-compose.otel.yml" in answer.stderr
+    assert told in answer.stderr
 
 
-@pytest.mark.parametrize("name", INSTRUMENTED)
-def test_dify_keeps_what_it_has(services: dict[str, dict[str, Any]], name: str) -> None:
-    service = services[name]
-    assert service["image"] == "langgenius/dify-api:1.14.2"
-    assert service["environment"]["MODE"] in {"api", "worker", "beat"}
-    assert "/app/api/storage" in {volume["target"] for volume in service["volumes"]}
-    assert {"db_postgres", "redis", "otel-dify-install"} <= service["depends_on"].keys()
-    assert service["networks"].keys() == {"default", "ssrf_proxy_network"}
-
-
-def test_other_services_of_dify_are_left_alone(services: dict[str, dict[str, Any]]) -> None:
-    alone = subprocess.run(
-        [ensure(COMPOSE) / "docker-compose", "-f", DIFY, "config", "--format", "json"],
+@pytest.fixture(scope="module")
+def alone() -> dict[str, dict[str, Any]]:
+    """Dify's services without the overlay."""
+    program = ensure(COMPOSE) / "docker-compose"
+    shown = subprocess.run(
+        [program, "-f", DIFY, "--profile", "*", "config", "--format", "json"],
         capture_output=True,
         text=True,
         check=True,
     )
-    for name, service in json.loads(alone.stdout)["services"].items():
+    found: dict[str, dict[str, Any]] = json.loads(shown.stdout.replace("$$", "$"))["services"]
+    return found
+
+
+@pytest.mark.parametrize("name", INSTRUMENTED)
+def test_dify_keeps_what_it_has_and_waits_for_nothing_of_ours(
+    services: dict[str, dict[str, Any]], alone: dict[str, dict[str, Any]], name: str
+) -> None:
+    before, after = alone[name], services[name]
+    assert {key for key in after if after[key] != before.get(key)} == {
+        "entrypoint",
+        "environment",
+        "volumes",
+    }
+    assert after["environment"].items() >= before["environment"].items()
+    brought = [volume for volume in after["volumes"] if volume not in before.get("volumes", [])]
+    assert len(after["volumes"]) == len(before.get("volumes", [])) + len(brought)
+    assert [(v["source"], v.get("read_only", False)) for v in brought] == [
+        (str(ROOT), True),
+        ("otel_journal", False),
+    ]
+
+
+def test_other_services_of_dify_are_left_alone(
+    services: dict[str, dict[str, Any]], alone: dict[str, dict[str, Any]]
+) -> None:
+    for name, service in alone.items():
         if name not in INSTRUMENTED:
             assert services[name] == service
+
+
+def test_a_release_of_dify_without_a_websocket_service_is_one_service_less(tmp_path: Path) -> None:
+    dify = yaml.safe_load(DIFY.read_text(encoding="utf-8"))
+    del dify["services"]["api_websocket"]
+    older = tmp_path / "docker-compose.yaml"
+    older.write_text(yaml.safe_dump(dify), encoding="utf-8")
+    shown = merged(older, "config", "--services", **CHOSEN)
+    assert shown.returncode == 0, shown.stderr
+    assert "api_websocket" not in shown.stdout.split()
+
+
+def test_an_image_whose_tag_may_move_is_pinned_by_its_digest(
+    services: dict[str, dict[str, Any]], alone: dict[str, dict[str, Any]]
+) -> None:
+    """Tags of a release are not given twice; those of a language's image are, for its system."""
+    images = {services[name]["image"] for name in services.keys() - alone.keys()}
+    moving = {image for image in images if image.startswith("python:")}
+    assert all(re.fullmatch(r"python:3\.12\.\d+-\S+@sha256:[0-9a-f]{64}", i) for i in moving)
+    assert all(re.search(r":v?\d+\.\d+\.\d+$", image) for image in images - moving)
+    assert len({image.partition(":")[0] for image in images}) == len(images)
 
 
 def test_what_is_published_is_published_on_loopback_only(
@@ -82,6 +138,7 @@ def test_what_is_published_is_published_on_loopback_only(
     }
     assert set(published.values()) == {"127.0.0.1"}
     assert published.keys() == {
+        ("api", 5001),
         ("jaeger", 16686),
         ("prometheus", 9090),
         ("loki", 3100),
@@ -146,9 +203,7 @@ def test_files_that_are_mounted_and_named_in_commands_exist(
 
 @pytest.mark.parametrize("drop_in", ["", "/etc/otelcol/drop-ins/log-files.yaml"])
 def test_the_collector_accepts_its_files_and_one_of_the_operators(drop_in: str) -> None:
-    answer = compose(
-        "config", "--format", "json", DIFY_OTEL_HOME=str(ROOT), OTELCOL_DROP_IN=drop_in
-    )
+    answer = compose("config", "--format", "json", **CHOSEN, OTELCOL_DROP_IN=drop_in)
     words = json.loads(answer.stdout)["services"]["otel-collector"]["command"]
     assert any(word.endswith(drop_in or "yaml:") for word in words)
     inside = [word.replace("/etc/otelcol", str(ROOT / "collector")) for word in words]
@@ -172,19 +227,24 @@ def test_the_example_lists_every_variable_with_its_default_and_no_other() -> Non
     """A variable of the overlay that nobody can find, or a listed one without effect, is a bug."""
     overlay = OVERLAY.read_text(encoding="utf-8")
     read = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", overlay))
-    listed = dict(re.findall(r"^# (\w+)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
-    del listed["COMPOSE_FILE"]
-    assert listed == read
+    example = EXAMPLE.read_text(encoding="utf-8")
+    assert dict(re.findall(r"^# (\w+)=(.*)$", example, re.MULTILINE)) == read
+    required = set(re.findall(r"\$\{(\w+):\?", overlay))
+    assert set(re.findall(r"^(\w+)=", example, re.MULTILINE)) == required | {"COMPOSE_FILE"}
 
 
-def test_the_overlay_changes_no_default_of_the_package_but_the_address(
+def test_the_overlay_changes_no_default_of_the_package_but_where_things_are(
     services: dict[str, dict[str, Any]],
 ) -> None:
     """And every name of ours in it is one that the package knows, else it warns of a typo."""
     given = services["api"]["environment"]
     assert Settings(given).problems == []
     changed = [s.name for s in SETTINGS if Settings(given)[s] != Settings({})[s]]
-    assert changed == ["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert sorted(changed) == ["OTEL_DIFY_JOURNAL_DIR", "OTEL_EXPORTER_OTLP_ENDPOINT"]
+
+
+def test_the_example_can_be_appended_to_a_file_whose_last_line_has_no_end() -> None:
+    assert EXAMPLE.read_text(encoding="utf-8").startswith("\n#")
 
 
 def test_every_variable_in_the_example_has_a_comment_above() -> None:
@@ -226,11 +286,15 @@ def dify_entrypoint(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", INSTRUMENTED)
 def test_dify_starts_instrumented_where_the_package_is(
-    services: dict[str, dict[str, Any]], dify_entrypoint: Path, name: str
+    services: dict[str, dict[str, Any]], dify_entrypoint: Path, tmp_path: Path, name: str
 ) -> None:
     said = run_bash(
         services[name],
-        {"/entrypoint.sh": str(dify_entrypoint)},
+        {
+            "/entrypoint.sh": str(dify_entrypoint),
+            "/opt/otel_dify": str(ROOT),
+            "/tmp/otel_dify": str(tmp_path / "otel_dify"),  # noqa: S108 - what is replaced
+        },
         OTEL_TRACES_EXPORTER="none",
         OTEL_METRICS_EXPORTER="none",
         OTEL_LOGS_EXPORTER="none",
@@ -239,21 +303,22 @@ def test_dify_starts_instrumented_where_the_package_is(
     assert "otel_dify.distro" in said
 
 
-def test_dify_starts_without_telemetry_where_the_package_is_missing(
-    services: dict[str, dict[str, Any]], dify_entrypoint: Path
+def test_dify_starts_without_telemetry_where_the_folder_is_wrong(
+    services: dict[str, dict[str, Any]], dify_entrypoint: Path, tmp_path: Path
 ) -> None:
+    """Docker makes an empty folder of what is to be mounted and does not exist."""
     said = run_bash(
         services["api"],
-        {"/entrypoint.sh": str(dify_entrypoint), "import otel_dify": "import otel_dify_missing"},
+        {"/entrypoint.sh": str(dify_entrypoint), "/opt/otel_dify": str(tmp_path)},
     )
     assert "given argument" in said
-    assert "otel_dify is not installed: Dify starts without telemetry" in said
+    assert "could not be copied into this container: Dify starts without telemetry" in said
     assert "opentelemetry" not in said.partition("started")[2]
 
 
 def configured(service: dict[str, Any], folder: Path, **environ: str) -> str:
     """Run what writes the configurations; returns its output."""
-    words = {"/configured": str(folder), "chown -R 65534:65534": "ls"}
+    words = {"/configured": str(folder), "chown -R": "echo", "chmod 1777": "echo"}
     given = {**service["environment"], **environ, "PYTHONPATH": str(ROOT)}
     # It empties the environment where it is to ignore the settings.
     return run_bash(service, {**words, "env -i": f"env -i PYTHONPATH={ROOT}"}, **given)
@@ -263,7 +328,7 @@ def test_alertmanager_and_jaeger_get_what_the_variables_say(
     services: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     configured(
-        services["otel-configure"],
+        services["otel-setup"],
         tmp_path,
         ALERT_SLACK_URL="https://slack.example.com/hook",
         CONSOLE_WEB_URL="https://dify.example.com",
@@ -274,13 +339,13 @@ def test_alertmanager_and_jaeger_get_what_the_variables_say(
     for name, where in read.items():
         inside = str(where(Path("/configured")))
         assert inside in f"{services[name]['command']} {services[name].get('environment')}"
-        assert "otel-configure" in services[name]["depends_on"]
+        assert "otel-setup" in services[name]["depends_on"]
 
 
 def test_half_a_channel_is_told_and_everything_starts_without(
     services: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    said = configured(services["otel-configure"], tmp_path, ALERT_MAIL_TO="a@example.com")
+    said = configured(services["otel-setup"], tmp_path, ALERT_MAIL_TO="a@example.com")
     assert "Mail needs all of ALERT_MAIL_TO, ALERT_MAIL_FROM, ALERT_SMTP_HOST" in said
     assert "Nobody is told of alerts until this is mended" in said
     assert "a@example.com" not in alertmanager_config(tmp_path).read_text()
@@ -296,46 +361,67 @@ def test_every_variable_of_the_configurations_can_be_set(
             r'"((?:ALERT_|CONSOLE_)[A-Z_]+|[A-Z]+_PUBLIC_URL)"', path.read_text()
         )
     }
-    given = services["otel-configure"]["environment"].keys()
+    given = services["otel-setup"]["environment"].keys()
     assert read == given - {"PYTHONDONTWRITEBYTECODE"}
 
 
 @pytest.fixture(scope="module")
-def pip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make an environment with a pip, as Python's images have; those that uv makes have none."""
-    folder = tmp_path_factory.mktemp("pip")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Dify's containers make of the folder that is mounted, with no module but Python's."""
+    folder = tmp_path_factory.mktemp("container") / "otel_dify"
     python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-    subprocess.run([python, "-m", "venv", folder], check=True)
-    return f"{folder}/bin/pip"
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    """Stand in for the volume that the three services read."""
-    folder = tmp_path / "volume"
-    folder.mkdir()
+    program = ROOT / "collector" / "install.py"
+    for _ in ("a first start", "a restart"):
+        subprocess.run([python, "-I", program, folder], check=True)
     return folder
 
 
-def test_nothing_but_the_package_is_installed_and_the_old_one_replaced(
-    services: dict[str, dict[str, Any]], pip: str, volume: Path
+def test_what_is_copied_is_what_pip_would_install_of_the_wheel(
+    installed: Path, tmp_path: Path
 ) -> None:
-    (volume / "site" / "old").mkdir(parents=True)
-    here = {"/opt/otel_dify": str(volume), "pip install": f"{pip} install"}
-    run_bash(services["otel-dify-install"], here, PACKAGE=str(ROOT))
-    assert [path.name for path in volume.iterdir()] == ["site"]
-    installed = sorted(path.name.partition("-")[0] for path in (volume / "site").iterdir())
-    assert installed == ["bin", "otel_dify", "otel_dify"]
-    [metadata] = (volume / "site").glob("*.dist-info")
-    entry_points = (metadata / "entry_points.txt").read_text(encoding="utf-8")
-    assert "otel_dify = otel_dify.distro:Distro" in entry_points
+    build = ("build", "--quiet", "--wheel", "--out-dir", tmp_path)
+    subprocess.run([ROOT / "scripts" / "uv", *build], cwd=ROOT, check=True)
+    [built] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert {name: archive.read(name) for name in names} == {
+            str(path.relative_to(installed)): path.read_bytes()
+            for path in (installed / "otel_dify").rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
+        [listed] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        expected = entry_points(archive.read(listed).decode())
+    [metadata] = installed.glob("*.dist-info")
+    assert listed.startswith(f"{metadata.name}/")
+    assert entry_points((metadata / "entry_points.txt").read_text(encoding="utf-8")) == expected
 
 
-def test_a_package_that_cannot_be_installed_leaves_the_old_one_and_lets_dify_start(
-    services: dict[str, dict[str, Any]], pip: str, volume: Path
+def entry_points(text: str) -> dict[str, dict[str, str]]:
+    """Read an entry_points.txt."""
+    parser = ConfigParser(delimiters="=")
+    parser.read_string(text)
+    return {group: dict(parser[group]) for group in parser.sections()}
+
+
+def test_what_is_copied_is_compiled(installed: Path) -> None:
+    modules = [*(installed / "otel_dify").rglob("*.py")]
+    compiled = [*(installed / "otel_dify").rglob("*.pyc")]
+    assert len(modules) == len(compiled) > 0
+    assert not (installed.parent / "otel_dify.new").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_dify_starts_without(
+    services: dict[str, dict[str, Any]], dify_entrypoint: Path, tmp_path: Path
 ) -> None:
-    (volume / "site").mkdir()
-    here = {"/opt/otel_dify": str(volume), "pip install": f"{pip} install"}
-    said = run_bash(services["otel-dify-install"], here, PACKAGE=str(volume / "missing.whl"))
-    assert "missing.whl could not be installed" in said
-    assert [path.name for path in volume.iterdir()] == ["site"]
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    said = run_bash(
+        services["api"],
+        {
+            "/entrypoint.sh": str(dify_entrypoint),
+            "/opt/otel_dify": str(ROOT),
+            "/tmp/otel_dify": str(in_the_way / "otel_dify"),  # noqa: S108 - what is replaced
+        },
+    )
+    assert "NotADirectoryError" in said
+    assert "Dify starts without telemetry" in said

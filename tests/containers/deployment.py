@@ -1,0 +1,248 @@
+"""Dify's docker folder with the stand-in's compose file in it, and what a person does there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from collector.native.errors import NativeError
+from collector.native.layout import Ports
+from collector.native.query import Jaeger, Loki, Prometheus, wait_until
+from examples.host.up import Host
+from tests.containers.engine import ROOT, Engine
+
+HERE = Path(__file__).parent
+OVERLAY = ROOT / "docker-compose.otel.yml"
+STAND_IN = ROOT / "tests" / "compose" / "dify.yaml"
+# With a digest, an image could only be pulled.
+SETUP_IMAGE = "python:3.12.14-slim-bookworm"
+STORED = ("jaeger", "prometheus", "loki")
+
+# Dify's own settings, in its .env before anything of ours is.
+_DIFY_ENV = {
+    "COMPOSE_PROFILES": "collaboration",
+    "MIGRATION_ENABLED": "true",
+    # Dify looks every half minute.
+    "HEALTH_INTERVAL": "2s",
+    "SERVER_WORKER_CLASS": "gevent",
+    # Dify's default comes with geventwebsocket, which the example host has no use for.
+    "API_WEBSOCKET_WORKER_CLASS": "gevent",
+    "REDIS_URL": "redis://:difyai123456@redis:6379/0",
+    "DATABASE_URL": "sqlite:////app/api/storage/dify.sqlite",
+    "OPENAI_API_BASE": "http://plugin_daemon:5002/v1",
+    "SERVICE_URL": "http://plugin_daemon:5002",
+}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment: its folder, its engine, and the ports that are published on 127.0.0.1."""
+
+    folder: Path
+    engine: Engine
+    ports: Mapping[str, int]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What commands are run with."""
+        return {
+            **self.engine.environ,
+            # Dify's would be `docker`: the project that a person's own Dify has.
+            "COMPOSE_PROJECT_NAME": self.folder.parent.name.lower(),
+        }
+
+    def shell(self, script: str, **environ: str) -> str:
+        """Run commands as a person does, in Dify's docker folder; returns what they printed."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+        return done.stdout
+
+    def compose(self, *arguments: str) -> str:
+        """Run `docker compose` there."""
+        return self.shell(" ".join(["docker compose", *arguments]))
+
+    def logs(self, *services: str) -> str:
+        """The last lines of containers, by default of all, for a test that fails."""
+        shown = subprocess.run(
+            ["docker", "compose", "logs", "--no-color", "--tail", "30", *services],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return shown.stdout[-15000:]
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """What the engine knows of the containers, by service."""
+        found = {}
+        for name in self.compose("ps", "--all", "--format", "'{{.Name}}'").split():
+            container = self.engine.inspect(name)
+            found[container["Config"]["Labels"]["com.docker.compose.service"]] = container
+        return found
+
+    def ill(self) -> dict[str, str]:
+        """The services that are not what they should be, and what they are."""
+        states = {}
+        for name, container in self.containers().items():
+            state = container["State"]
+            if container["HostConfig"]["RestartPolicy"]["Name"] == "no" and name != "receiver":
+                well = state["Status"] == "exited" and state["ExitCode"] == 0
+            else:
+                well = state["Running"] and state.get("Health", {}).get("Status", "healthy") == (
+                    "healthy"
+                )
+            if not well:
+                states[name] = f"{state['Status']} {state.get('Health', {}).get('Status', '')}"
+        return states
+
+    def healthy(self, seconds: float = 60) -> None:
+        """Wait until every container runs, and is healthy where it has a health check."""
+        try:
+            wait_until(self.ill, lambda ill: not ill, timeout=seconds, what="healthy containers")
+        except NativeError as error:
+            error.add_note(self.logs(*self.ill()))
+            raise
+
+    def url(self, name: str) -> str:
+        """Where a port is published."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def run(self, app: str, inputs: Mapping[str, str], *, stream: bool = True) -> str:
+        """Run an app through Dify's API; returns the run's id. It must succeed."""
+
+        def up() -> bool:
+            try:
+                return httpx.get(f"{self.url('api')}/health").is_success
+            except httpx.TransportError:
+                return False
+
+        wait_until(up, timeout=60, what="answer of the API")
+        client = Host(self.folder)
+        client.url = self.url("api")
+        answer = client.run_app(app, inputs, stream=stream)
+        assert answer["data"]["status"] == "succeeded", answer
+        run_id: str = answer["workflow_run_id"]
+        return run_id
+
+    def trace_of(self, run_id: str) -> list[dict[str, Any]]:
+        """The spans of the one trace that Jaeger has of a run; waits for both halves of it."""
+        jaeger = Jaeger(self.url("jaeger"))
+
+        def ask() -> list[dict[str, Any]]:
+            tags = {"dify.workflow.run_id": run_id}
+            found = {i for s in ("dify-api", "dify-worker") for i in jaeger.search(s, tags)}
+            assert len(found) <= 1
+            return [span for trace_id in found for span in jaeger.trace(trace_id)]
+
+        def whole(spans: list[dict[str, Any]]) -> bool:
+            ids = {span["spanId"] for span in spans}
+            above = {span.get("parentSpanId", "") for span in spans}
+            # The API's half is whole in itself, and comes first.
+            ran = any(span["name"].startswith("invoke_workflow ") for span in spans)
+            return ran and above - ids == {""}
+
+        return wait_until(ask, whole, timeout=60, what=f"whole trace of run {run_id} in Jaeger")
+
+    def counted(self, expected: int) -> None:
+        """Wait until Prometheus has exactly as many workflow runs as were made."""
+        prometheus = Prometheus(self.url("prometheus"))
+        query = 'sum(max_over_time(dify_requests_total{type="workflow"}[1h]))'
+        wait_until(
+            lambda: sum(series.value for series in prometheus.query(query)),
+            lambda value: value == expected,
+            timeout=90,
+            what=f"{expected} runs in Prometheus",
+        )
+
+    def logged(self, trace_id: str) -> None:
+        """Wait until Loki has the line that says how a trace's run ended."""
+        loki = Loki(self.url("loki"))
+        query = f'{{service_name=~"dify-.+"}} | trace_id="{trace_id}"'
+        wait_until(
+            lambda: [line.body for line in loki.query_range(query)],
+            lambda lines: any(re.match(r"run \S+ succeeded in", line) for line in lines),
+            timeout=60,
+            what=f"line of the end of the run of trace {trace_id}",
+        )
+
+    def told(self) -> list[dict[str, Any]]:
+        """What Alertmanager has posted to the receiver."""
+        posted: list[dict[str, Any]] = httpx.get(self.url("receiver")).json()
+        return posted
+
+    def set(self, **variables: str) -> None:
+        """Append to .env, where the last one counts."""
+        with (self.folder / ".env").open("a", encoding="utf-8") as file:
+            file.writelines(f"{name}={value}\n" for name, value in variables.items())
+
+
+@contextmanager
+def deployment(engine: Engine, folder: Path) -> Iterator[Deployment]:
+    """Make Dify's docker folder; stop and forget all that was started in it in the end."""
+    docker = folder / "docker"
+    docker.mkdir(parents=True)
+    shutil.copyfile(STAND_IN, docker / "docker-compose.yaml")
+    free = Ports.free()
+    ports = {
+        "jaeger": 16686,
+        "prometheus": 9090,
+        "loki": 3100,
+        "alertmanager": 9093,
+        "api": free.otlp_http,
+        "receiver": free.otlp_grpc,
+    }
+    if not engine.own:
+        ports |= {
+            name: getattr(free, name, free.jaeger_query) for name in (*STORED, "alertmanager")
+        }
+    made = Deployment(docker, engine, ports)
+    made.set(**_DIFY_ENV, API_PORT=str(ports["api"]))
+    try:
+        yield made
+    finally:
+        subprocess.run(
+            ["docker", "compose", "--profile", "*", "down", "--volumes", "--remove-orphans"],
+            cwd=docker,
+            env=made.environ,
+            capture_output=True,
+            check=True,
+        )
+
+
+def for_the_tests(made: Deployment) -> None:
+    """Add to .env what the tests need beside what a person does (override.yaml says what)."""
+    exposed = {f"EXPOSE_{name.upper()}_PORT": str(made.ports[name]) for name in STORED}
+    made.set(
+        **exposed,
+        EXPOSE_ALERTMANAGER_PORT=str(made.ports["alertmanager"]),
+        RECEIVER_PORT=str(made.ports["receiver"]),
+        RECEIVER=str(HERE / "receiver.py"),
+        OTEL_SETUP_IMAGE=SETUP_IMAGE,
+        ALERT_WEBHOOK_URL="http://receiver:8000/",
+        COMPOSE_FILE=f"docker-compose.yaml:{OVERLAY}:{HERE / 'override.yaml'}",
+    )
+
+
+def needed(made: Deployment) -> list[str]:
+    """The images that the merged files name."""
+    shown = made.compose("--profile", "collaboration", "config", "--format", "json")
+    services = json.loads(shown)["services"]
+    return sorted({service["image"] for service in services.values()})
