@@ -13,7 +13,6 @@ from benchmarks.export_items import RESOURCE, SCOPE
 from benchmarks.measuring import Measured, Telemetry, measure
 from otel_dify.export.encoding.request import encode_resource, encode_scope
 from otel_dify.export.encoding.spans import SpanEncoder
-from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.journal.frames import Sort, frame
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.place import Home
@@ -124,7 +123,7 @@ def backlog(spans: Sequence[tuple[Any, ...]], make: Callable[[str], OwnExport]) 
     if (child := os.fork()) == 0:
         journal = make("traces").journal("traces")
         # Nothing begins to send: that is left to whoever finds it.
-        take = JournalSpans(SpanEncoder(Attributes()), journal, SCOPE, _nothing).span
+        take = JournalSpans(SpanEncoder(), journal, SCOPE, _nothing).span
         for span in islice(cycle(spans), BACKLOG):
             take(*span)
         os._exit(0)

@@ -68,7 +68,7 @@ class Recovery:
         logs = Journal("logs", home, _NO_LIMIT, 1, known.free)
         events = JournalLogs(LogEncoder(attributes), logs, SCOPE, _nobody)
         write_span = SpanWriter(
-            JournalSpans(SpanEncoder(attributes), spans, SCOPE, _nobody), SpanLimits()
+            JournalSpans(SpanEncoder(), spans, SCOPE, _nobody), SpanLimits()
         ).write
         write_event = EventWriter(LogWriter(events, *self._log_limits), starts=False).ended
         for slot, one in open_ones:

@@ -30,8 +30,6 @@ CLASSES = (
     "KeyValue",
     "OfResource",
     "OfScope",
-    "SpanOfScope",
-    "Status",
     "LogRecordOfScope",
     "MetricOfScope",
 )

@@ -108,7 +108,7 @@ class OtelDifySpanExporter(SpanExporter):
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._journaled = _Journaled("traces", environ)
-        self._encoder = SpanEncoder(Attributes())
+        self._encoder = SpanEncoder()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Put spans into the journal."""

@@ -128,7 +128,7 @@ class OwnExport:
             scope: the scope of operations.
         """
         sender = self._senders["traces"]
-        return JournalSpans(SpanEncoder(self._attributes), sender.journal, scope, sender.start)
+        return JournalSpans(SpanEncoder(), sender.journal, scope, sender.start)
 
     def logs(self, scope: InstrumentationScope) -> LogOutlet:
         """Make the outlet of the log records of a scope."""

@@ -322,11 +322,10 @@ BACKLOG = """
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.trace import NonRecordingSpan
     from otel_dify.export.encoding.spans import SpanEncoder
-    from otel_dify.export.encoding.values import Attributes
     from opentelemetry.trace import SpanContext, SpanKind, StatusCode
     root, number = Path(os.environ["OTEL_DIFY_STATE_PATH"]) / "journal" / "dify", int(sys.argv[1])
     journal = Journal("traces", Home(root, "dead", encode_resource(Resource({}))), 1 << 40, 1024)
-    scope, encode = journal.scope(encode_scope(SCOPE)), SpanEncoder(Attributes()).encode
+    scope, encode = journal.scope(encode_scope(SCOPE)), SpanEncoder().encode
     attributes = {f"name {n}": f"value {n}" * 4 for n in range(12)}
     for one in range(1, number + 1):
         context = SpanContext(one, one, False)

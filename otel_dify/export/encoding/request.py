@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from otel_dify.export.encoding import lean
-from otel_dify.export.encoding.values import as_text, key_value, varint
+from otel_dify.export.encoding.values import as_text, key_value
+from otel_dify.export.encoding.wire import varint
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource

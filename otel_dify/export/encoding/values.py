@@ -15,19 +15,16 @@ from typing import Any
 
 from otel_dify.cleaning.values import encodable
 from otel_dify.export.encoding import lean
+from otel_dify.export.encoding.wire import ONE_BYTE, field, varint
 from otel_dify.guard import failed
 
 # Longer texts are not met twice.
 _LONGEST_KEPT = 200
-# Tags of KeyValue and AnyValue (``opentelemetry/proto/common/v1/common.proto``): the field's number
-# times eight, and 2 for what has a length, 1 for a double, 0 for a number. Numbers below 128 are
-# one byte, lengths too (https://protobuf.dev/programming-guides/encoding/).
-_ONE_BYTE = 0x80
-_SMALL = tuple(bytes((value,)) for value in range(_ONE_BYTE))
+# Tags of KeyValue and AnyValue (``opentelemetry/proto/common/v1/common.proto``).
 _KEY, _VALUE = b"\x0a", b"\x12"
 # What comes between a name and its value: the length of the AnyValue, the tag of its only field,
 # and for a text the length of that.
-_TEXTS = tuple(bytes((2 + size, 0x0A, size)) for size in range(_ONE_BYTE - 2))
+_TEXTS = tuple(bytes((2 + size, 0x0A, size)) for size in range(ONE_BYTE - 2))
 _BOOLS = bytes((2, 0x10, 0)), bytes((2, 0x10, 1))
 _INTS = tuple(bytes((1 + size, 0x18)) for size in range(10))
 _DOUBLE = bytes((9, 0x21))
@@ -44,20 +41,59 @@ class _Name:
     """What is known of a name of attributes.
 
     Attributes:
-        head: a KeyValue up to its value; empty where the name is none that is short text.
-        texts: whole ones, by text.
+        texts: whole attributes, by text.
+
+    Args:
+        name: the name.
+        tag: what the attribute is put behind, with its length; empty for nothing.
     """
 
-    __slots__ = ("head", "texts")
+    __slots__ = ("_before", "_head", "_tag", "texts")
 
-    def __init__(self, name: Any) -> None:
+    def __init__(self, name: Any, tag: bytes) -> None:
         self.texts: dict[str, bytes] = {}
-        self.head = b""
+        self._before: dict[int, bytes] = {}
+        self._head = b""
+        self._tag = tag
         if type(name) is str:
             with suppress(UnicodeError):
                 encoded = name.encode()
-                if 0 < len(encoded) < _ONE_BYTE:
-                    self.head = _KEY + _SMALL[len(encoded)] + encoded + _VALUE
+                if 0 < len(encoded) < ONE_BYTE:
+                    self._head = field(_KEY, encoded) + _VALUE
+
+    def short_text(self, value: str) -> bytes | None:
+        """Encode a text; none where it, or the name, is long or strange."""
+        if self._head and len(value) < len(_TEXTS):
+            with suppress(UnicodeError):
+                text = value.encode()
+                size = len(text)
+                if size < len(_TEXTS):
+                    before = self._before.get(3 + size) or self._make(3 + size)
+                    return before + _TEXTS[size] + text
+        return None
+
+    def number(self, value: Any) -> bytes | None:
+        """Encode a number or a truth; none where it is none, or strange, or the name is."""
+        sort = type(value)
+        if sort is float:
+            rest = _DOUBLE + _pack_double(value)
+        elif sort is bool:
+            rest = _BOOLS[value]
+        elif sort is int and 0 <= value < _TOO_LARGE:
+            number = varint(value)
+            rest = _INTS[len(number)] + number
+        else:
+            return None
+        if not self._head:
+            return None
+        return (self._before.get(len(rest)) or self._make(len(rest))) + rest
+
+    def _make(self, size: int) -> bytes:
+        """Return what comes before a value of so many bytes."""
+        head = self._head
+        before = self._tag + varint(len(head) + size) + head if self._tag else head
+        self._before[size] = before
+        return before
 
 
 class Attributes:
@@ -66,16 +102,19 @@ class Attributes:
     May be used by many threads: what is kept is only ever added to or dropped as a whole.
 
     Args:
-        at_most: how many texts, and how many names, are kept until all are forgotten.
+        at_most: how many texts are kept until all are forgotten, and how many names.
+        tag: what each is put behind, with its length, where it is a field of a message that is put
+            together by hand.
     """
 
-    def __init__(self, at_most: int = 4096) -> None:
+    def __init__(self, at_most: int = 4096, tag: bytes = b"") -> None:
         self._at_most = at_most
+        self._tag = tag
         self._names: dict[str, _Name] = {}
         self._texts = 0
 
     def encode(self, attributes: Mapping[str, Any] | None) -> list[bytes]:
-        """Return each attribute as an encoded KeyValue.
+        """Return each attribute as an encoded KeyValue, or a field that holds it.
 
         One that cannot be encoded is left out, and counted by the guard.
         """
@@ -90,7 +129,7 @@ class Attributes:
             if type(value) is str:
                 known = name.texts.get(value) or self._text(name, key, value)
             else:
-                known = _plain_number(name.head, value) or key_value(key, value)
+                known = name.number(value) or self._by_protobuf(key, value)
             if known is not None:
                 encoded.append(known)
         return encoded
@@ -98,61 +137,24 @@ class Attributes:
     def _name(self, key: str) -> _Name:
         if len(self._names) >= self._at_most:
             self._names = {}
-        made = self._names[key] = _Name(key)
+        made = self._names[key] = _Name(key, self._tag)
         return made
 
     def _text(self, name: _Name, key: str, value: str) -> bytes | None:
         """Encode a text that was not met lately, and keep it."""
-        known = _short_text(name.head, value) or key_value(key, value)
+        known = name.short_text(value) or self._by_protobuf(key, value)
         if known is not None and len(value) <= _LONGEST_KEPT:
+            if self._texts >= self._at_most:
+                self._texts = 0
+                for one in list(self._names.values()):
+                    one.texts = {}
             self._texts += 1
-            if self._texts > self._at_most:
-                self._names, self._texts = {}, 0
             name.texts[value] = known
         return known
 
-
-def _short_text(head: bytes, value: str) -> bytes | None:
-    """Return what ``key_value`` does, at a third of its cost; none for what is long or strange."""
-    if head and len(value) < len(_TEXTS):
-        with suppress(UnicodeError):
-            text = value.encode()
-            if len(text) < len(_TEXTS):
-                return head + _TEXTS[len(text)] + text
-    return None
-
-
-def _plain_number(head: bytes, value: Any) -> bytes | None:
-    """Return what ``key_value`` does, at a third of its cost; none for what is no plain number."""
-    sort = type(value)
-    if not head:
-        return None
-    if sort is float:
-        return head + _DOUBLE + _pack_double(value)
-    if sort is bool:
-        return head + _BOOLS[value]
-    if sort is int and 0 <= value < _TOO_LARGE:
-        number = varint(value)
-        return head + _INTS[len(number)] + number
-    return None
-
-
-def varint(value: int) -> bytes:
-    """Return a number as protobuf writes it.
-
-    That is seven bits a byte, the lowest first; all but the last have the eighth bit.
-
-    Args:
-        value: the number, zero or more.
-    """
-    if value < _ONE_BYTE:
-        return _SMALL[value]
-    written = bytearray()
-    while value >> 7:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
+    def _by_protobuf(self, key: str, value: Any) -> bytes | None:
+        known = key_value(key, value)
+        return field(self._tag, known) if known is not None and self._tag else known
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

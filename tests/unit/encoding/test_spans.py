@@ -13,7 +13,6 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_dify.export.encoding.spans import SpanEncoder
-from otel_dify.export.encoding.values import Attributes
 from tests.unit.encoding.generated import (
     assert_same,
     attributes,
@@ -26,7 +25,7 @@ from tests.unit.encoding.generated import (
     times,
 )
 
-ENCODER = SpanEncoder(Attributes(at_most=50))
+ENCODER = SpanEncoder(at_most=50)
 CONTEXT = SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=TraceFlags(1))
 
 # The SDK's kind of attributes knows how many were left out.

@@ -159,7 +159,7 @@ def nested(value: Any, depth: int, *, by: type) -> Any:
 def test_a_request_is_never_nested_deeper_than_parsers_read(by: type, deepest: int) -> None:
     """The deepest place of an attribute is that of a span's event."""
     context = SpanContext(1, 2, is_remote=False)
-    encoder = SpanEncoder(Attributes())
+    encoder = SpanEncoder()
 
     def read(value: Any) -> int:
         events = [Event("event", {"key": value}, 1)]

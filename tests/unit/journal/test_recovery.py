@@ -53,7 +53,7 @@ class Victim:
             mock.Mock(attributes={}),
             Settings({}),
             self.store,
-            JournalSpans(SpanEncoder(attributes), traces, SCOPE, lambda: None),
+            JournalSpans(SpanEncoder(), traces, SCOPE, lambda: None),
             lambda scope: JournalLogs(LogEncoder(attributes), logs, scope, lambda: None),
             opened=Opened(self.home),
         )
