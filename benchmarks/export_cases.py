@@ -177,7 +177,7 @@ def _own_metrics(
     ]
     sender = MetricSender(
         lambda: list(store.collect()),
-        MetricEncoder(Attributes(LABELS_KEPT)),
+        MetricEncoder(Attributes(LABELS_KEPT), kept=LABELS_KEPT),
         resource,
         encode_scope(items.SCOPE),
         transport=to.transport(),

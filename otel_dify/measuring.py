@@ -161,7 +161,7 @@ class Metrics:
         to = destination(self._settings, "metrics")
         return MetricSender(
             self._collecting(store),
-            MetricEncoder(Attributes(_LABELS)),
+            MetricEncoder(Attributes(_LABELS), kept=_LABELS),
             encode_resource(self._resource),
             encode_scope(SCOPE),
             transport=to.transport(),

@@ -33,10 +33,15 @@ class MetricEncoder:
 
     Args:
         attributes: encodes the attributes of their points.
+        kept: of how many points the encoded attributes are kept, by the mapping that they are in:
+            for who gives the same one each time and never changes it.
     """
 
-    def __init__(self, attributes: Attributes) -> None:
+    def __init__(self, attributes: Attributes, kept: int = 0) -> None:
         self._attributes = attributes.encode
+        self._most_kept = kept
+        # With the mapping itself, so that no other one has its id.
+        self._kept: dict[int, tuple[Any, list[bytes]]] = {}
 
     def encode(self, metric: Metric) -> bytes:
         """Return a metric as it stands in ScopeMetrics: tag, length, message.
@@ -73,19 +78,30 @@ class MetricEncoder:
         of_kind.aggregation_temporality = data.aggregation_temporality
 
     def _each(self, messages: Any, points: Sequence[Any], fill: Any) -> None:
-        attributes = self._attributes
+        kept = self._kept
         add = messages.add
         for point in points:
             message = add()
             try:
                 fill(message, point)
                 message.time_unix_nano = point.time_unix_nano
-                message.attributes.extend(attributes(point.attributes))
+                known = kept.get(id(point.attributes))
+                message.attributes.extend(
+                    self._keep(point.attributes) if known is None else known[1]
+                )
                 if point.exemplars:
                     self._add_exemplars(message.exemplars, point.exemplars)
             except Exception as error:  # noqa: BLE001 - the others of the metric must not be lost
                 del messages[-1]
                 failed(_PLACE, error)
+
+    def _keep(self, attributes: Any) -> list[bytes]:
+        encoded = self._attributes(attributes)
+        if self._most_kept:
+            if len(self._kept) >= self._most_kept:
+                self._kept.clear()
+            self._kept[id(attributes)] = attributes, encoded
+        return encoded
 
     def _add_exemplars(self, messages: Any, exemplars: Iterable[Any]) -> None:
         for exemplar in exemplars:

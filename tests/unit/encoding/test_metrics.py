@@ -210,3 +210,16 @@ def test_a_kind_of_data_that_otlp_does_not_have_is_counted() -> None:
     data: Any = object()
     assert sent(data) == pb.Metric(name="name")
     assert caught()[PLACE, "TypeError"] == before + 1
+
+
+def test_points_whose_attributes_are_kept_are_what_they_are_without_that() -> None:
+    """Also where a mapping is gone and another has come to its place, and beyond the limit."""
+    kept, plain = MetricEncoder(Attributes(), kept=3), MetricEncoder(Attributes())
+    stays = {"name": "stays"}
+    for number in range(50):
+        points = [
+            NumberDataPoint(labels, 1, 2, number, [])
+            for labels in (stays, {"name": f"{number}"}, {"other": number}, stays)
+        ]
+        metric = Metric("m", "", "", Gauge(points))
+        assert kept.encode(metric) == plain.encode(metric)
