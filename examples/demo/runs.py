@@ -70,11 +70,13 @@ def start_host(folder: Path, **settings: str) -> Host:
 
     Args:
         folder: for logs, the database, and what processes agree on.
-        settings: environment variables on top of the demo's own, which export metrics every second.
+        settings: environment variables on top of the demo's own, which send often.
     """
     say(f"Starting redis, a model server, the API and a Celery worker; logs: {folder / 'host'}")
     env = {
         "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_BLRP_SCHEDULE_DELAY": "500",
         "OTEL_DIFY_STATE_PATH": str(folder / "state"),
         "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=demo",
         **settings,
@@ -93,11 +95,12 @@ def run(host: Host, example: Example) -> tuple[str, str]:
 def whole(trace: Trace) -> bool:
     """Tell whether nothing of a trace is missing: one root, every parent, and the run itself.
 
-    Of a streamed run the API's half has a root and no stray, and knows the run's id as well.
+    Of a streamed run the API's half has a root and no stray, and knows of the run what its last
+    event says: only the run itself has counted its nodes.
     """
     rows = list(trace.rows())
     roots = [row for row in rows if not row.span.parent_id]
-    ran = any(t.RUN_STATUS.key in row.span.attributes for row in rows)
+    ran = any(t.NODE_COUNT.key in row.span.attributes for row in rows)
     return ran and len(roots) == 1 and not any(row.stray for row in rows)
 
 
