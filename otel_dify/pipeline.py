@@ -21,8 +21,9 @@ from otel_dify.export.batches import Batches, Sends
 from otel_dify.export.delivery import lost, quiet_stock_exporters
 from otel_dify.export.exporters import exporters, is_ours
 from otel_dify.export.journal.place import Place
-from otel_dify.export.outlets import AllLogs, AllSpans, LogOutlet, SdkLogs, SdkSpans, SpanOutlet
+from otel_dify.export.outlets import AllLogs, AllSpans, LogOutlet, SpanOutlet
 from otel_dify.export.own import OwnExport
+from otel_dify.export.sdk_outlets import SdkLogs, SdkSpans
 from otel_dify.guard import caught
 from otel_dify.measuring import Metrics
 from otel_dify.operations.current import Open, wait_until_ended

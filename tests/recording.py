@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from otel_dify import guard
 from otel_dify import table as t
-from otel_dify.export.outlets import SdkLogs, SdkSpans
+from otel_dify.export.sdk_outlets import SdkLogs, SdkSpans
 from otel_dify.operations.current import Open
 from otel_dify.operations.operation import Operation, Recorder
 from otel_dify.process import process

@@ -1,50 +1,84 @@
 """Outlets: where spans and log records leave for, in the form that what sends them takes.
 
-Our own export encodes each at once and puts the bytes into the journal. Exporters that are not ours
-take the SDK's objects, which wait in memory.
+Our own export encodes each at once and puts the bytes into the journal. What exporters take that
+are not ours is in ``sdk_outlets.py``.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import Context
-from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk.resources import Resource
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode
 
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.request import encode_scope
 from otel_dify.export.encoding.spans import SpanEncoder
 from otel_dify.export.journal.journal import Journal
 
-_NOWHERE = Context()
-_UNSET = Status()
 _NONE_DROPPED = (0, 0, 0)
+
+
+class SpanData(NamedTuple):
+    """A span of an operation, in the order in which the encoder takes it.
+
+    Attributes:
+        name: its name.
+        context: its own context.
+        parent: that of the span above it.
+        kind: its kind.
+        start_ns: when it began, nanoseconds since the epoch.
+        end_ns: when it ended, the same.
+        attributes: its attributes.
+        events: its events.
+        links: its links.
+        code: how it ended.
+        description: what is said of that.
+    """
+
+    name: str
+    context: SpanContext
+    parent: SpanContext | None
+    kind: SpanKind
+    start_ns: int
+    end_ns: int
+    attributes: Mapping[str, Any]
+    events: Sequence[Event]
+    links: Sequence[Link]
+    code: StatusCode
+    description: str | None
+
+
+class LogData(NamedTuple):
+    """A log record.
+
+    Attributes:
+        at_ns: when it happened, nanoseconds since the epoch.
+        span: context of the span that it belongs to; invalid where it belongs to none.
+        severity: how bad it is.
+        severity_text: the same in its source's words.
+        body: its text.
+        attributes: its attributes.
+        event_name: name of the event, where it is one.
+    """
+
+    at_ns: int
+    span: SpanContext
+    severity: SeverityNumber
+    severity_text: str
+    body: str
+    attributes: Mapping[str, Any]
+    event_name: str | None
 
 
 class SpanOutlet(Protocol):
     """Takes spans."""
 
-    def span(  # noqa: PLR0917 - called for every span: names would cost
-        self,
-        name: str,
-        context: SpanContext,
-        parent: SpanContext | None,
-        kind: SpanKind,
-        start_ns: int,
-        end_ns: int,
-        attributes: Mapping[str, Any],
-        events: Sequence[Event],
-        links: Sequence[Link],
-        code: StatusCode,
-        description: str | None,
-    ) -> None:
+    def span(self, span: SpanData) -> None:
         """Take a span of an operation."""
 
     def foreign(self, span: ReadableSpan) -> None:
@@ -54,16 +88,7 @@ class SpanOutlet(Protocol):
 class LogOutlet(Protocol):
     """Takes log records of one scope."""
 
-    def log(  # noqa: PLR0917 - called for every record: names would cost
-        self,
-        at_ns: int,
-        span: SpanContext,
-        severity: SeverityNumber,
-        severity_text: str,
-        body: str,
-        attributes: Mapping[str, Any],
-        event_name: str | None,
-    ) -> None:
+    def log(self, log: LogData) -> None:
         """Take a log record."""
 
 
@@ -110,39 +135,12 @@ class JournalSpans:
         self._scope = self._scopes.number(scope)
         self._begun = begun
 
-    def span(  # noqa: PLR0917 - called for every span: names would cost
-        self,
-        name: str,
-        context: SpanContext,
-        parent: SpanContext | None,
-        kind: SpanKind,
-        start_ns: int,
-        end_ns: int,
-        attributes: Mapping[str, Any],
-        events: Sequence[Event],
-        links: Sequence[Link],
-        code: StatusCode,
-        description: str | None,
-    ) -> None:
+    def span(self, span: SpanData) -> None:
         """Take a span of an operation."""
-        dropped = _NONE_DROPPED
+        attributes, events, dropped = span.attributes, span.events, _NONE_DROPPED
         if type(attributes) is not dict or type(events) is not tuple:
             dropped = (getattr(attributes, "dropped", 0), getattr(events, "dropped", 0), 0)
-        encoded = self._encode(
-            name,
-            context,
-            parent,
-            kind,
-            start_ns,
-            end_ns,
-            attributes,
-            events,
-            links,
-            code,
-            description,
-            dropped,
-        )
-        self._append(self._scope, encoded)
+        self._append(self._scope, self._encode(*span, dropped))
         self._begun()
 
     def foreign(self, span: ReadableSpan) -> None:
@@ -151,56 +149,6 @@ class JournalSpans:
         number = self._scope if scope is None else self._scopes.number(scope)
         self._append(number, self._encode_readable(span))
         self._begun()
-
-
-class SdkSpans:
-    """Makes spans of the SDK.
-
-    Args:
-        send: takes each on.
-        resource: the resource of this process.
-        scope: the scope of operations.
-    """
-
-    def __init__(
-        self, send: Callable[[ReadableSpan], None], resource: Resource, scope: InstrumentationScope
-    ) -> None:
-        self._send = send
-        self._resource = resource
-        self._scope = scope
-        self.foreign = send
-
-    def span(  # noqa: PLR0917 - called for every span: names would cost
-        self,
-        name: str,
-        context: SpanContext,
-        parent: SpanContext | None,
-        kind: SpanKind,
-        start_ns: int,
-        end_ns: int,
-        attributes: Mapping[str, Any],
-        events: Sequence[Event],
-        links: Sequence[Link],
-        code: StatusCode,
-        description: str | None,
-    ) -> None:
-        """Take a span of an operation."""
-        self._send(
-            ReadableSpan(
-                name,
-                context,
-                parent,
-                self._resource,
-                attributes,
-                events,
-                links,
-                kind,
-                status=_UNSET if code is StatusCode.UNSET else Status(code, description),
-                start_time=start_ns,
-                end_time=end_ns,
-                instrumentation_scope=self._scope,
-            )
-        )
 
 
 class AllSpans:
@@ -213,10 +161,10 @@ class AllSpans:
     def __init__(self, outlets: Sequence[SpanOutlet]) -> None:
         self._outlets = outlets
 
-    def span(self, *span: Any) -> None:
+    def span(self, span: SpanData) -> None:
         """Take a span of an operation."""
         for outlet in self._outlets:
-            outlet.span(*span)
+            outlet.span(span)
 
     def foreign(self, span: ReadableSpan) -> None:
         """Take a span of another instrumentation."""
@@ -246,78 +194,24 @@ class JournalLogs:
         self._scope = journal.scope(encode_scope(scope))
         self._begun = begun
 
-    def log(  # noqa: PLR0917 - called for every record: names would cost
-        self,
-        at_ns: int,
-        span: SpanContext,
-        severity: SeverityNumber,
-        severity_text: str,
-        body: str,
-        attributes: Mapping[str, Any],
-        event_name: str | None,
-    ) -> None:
+    def log(self, log: LogData) -> None:
         """Take a log record."""
+        span, attributes = log.span, log.attributes
         encoded = self._encode(
-            at_ns,
+            log.at_ns,
             time.time_ns(),
             span.trace_id,
             span.span_id,
             span.trace_flags,
-            severity.value,
-            severity_text,
-            body,
+            log.severity.value,
+            log.severity_text,
+            log.body,
             attributes,
-            event_name,
+            log.event_name,
             0 if type(attributes) is dict else getattr(attributes, "dropped", 0),
         )
         self._append(self._scope, encoded)
         self._begun()
-
-
-class SdkLogs:
-    """Makes log records of the SDK.
-
-    Args:
-        send: takes each on.
-        resource: the resource of this process.
-        scope: their scope.
-    """
-
-    def __init__(
-        self,
-        send: Callable[[ReadableLogRecord], None],
-        resource: Resource,
-        scope: InstrumentationScope,
-    ) -> None:
-        self._send = send
-        self._resource = resource
-        self._scope = scope
-
-    def log(  # noqa: PLR0917 - called for every record: names would cost
-        self,
-        at_ns: int,
-        span: SpanContext,
-        severity: SeverityNumber,
-        severity_text: str,
-        body: str,
-        attributes: Mapping[str, Any],
-        event_name: str | None,
-    ) -> None:
-        """Take a log record."""
-        record = LogRecord(
-            timestamp=at_ns,
-            observed_timestamp=time.time_ns(),
-            context=_NOWHERE,
-            severity_text=severity_text,
-            severity_number=severity,
-            body=body,
-            attributes=attributes,
-            event_name=event_name,
-        )
-        record.trace_id = span.trace_id
-        record.span_id = span.span_id
-        record.trace_flags = span.trace_flags
-        self._send(ReadableLogRecord(record, self._resource, self._scope))
 
 
 class AllLogs:
@@ -330,7 +224,7 @@ class AllLogs:
     def __init__(self, outlets: Sequence[LogOutlet]) -> None:
         self._outlets = outlets
 
-    def log(self, *record: Any) -> None:
+    def log(self, log: LogData) -> None:
         """Take a log record."""
         for outlet in self._outlets:
-            outlet.log(*record)
+            outlet.log(log)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.attributes import BoundedAttributes
 
+from otel_dify.export.outlets import LogData
+
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
@@ -54,4 +56,4 @@ class LogWriter:
         held: Any = attributes
         if self._longest is not None or len(attributes) > self._most:
             held = BoundedAttributes(self._most, attributes, max_value_len=self._longest)
-        self._outlet.log(at_ns, span, severity, severity_text, body, held, event_name)
+        self._outlet.log(LogData(at_ns, span, severity, severity_text, body, held, event_name))

@@ -11,6 +11,7 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import StatusCode
 
 from otel_dify import table as t
+from otel_dify.export.outlets import SpanData
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanLimits
@@ -41,17 +42,19 @@ class SpanWriter:
         )
         above, failed = record.above, record.failed
         self._outlet.span(
-            record.name,
-            record.span,
-            above if above.is_valid else None,
-            record.plan.kind.span_kind,
-            record.start_ns,
-            record.end_ns,
-            self._bounded(attributes),
-            self._events(record) if record.happenings else (),
-            record.links,
-            StatusCode.ERROR if failed else StatusCode.UNSET,
-            str(record.attributes.get(t.ERROR_MESSAGE.key, "")) if failed else None,
+            SpanData(
+                record.name,
+                record.span,
+                above if above.is_valid else None,
+                record.plan.kind.span_kind,
+                record.start_ns,
+                record.end_ns,
+                self._bounded(attributes),
+                self._events(record) if record.happenings else (),
+                record.links,
+                StatusCode.ERROR if failed else StatusCode.UNSET,
+                str(record.attributes.get(t.ERROR_MESSAGE.key, "")) if failed else None,
+            )
         )
 
     def _bounded(self, attributes: Mapping[str, Value]) -> Any:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dify import guard
 from otel_dify import table as t
-from otel_dify.export.outlets import SdkLogs
+from otel_dify.export.sdk_outlets import SdkLogs
 from otel_dify.operations.current import start
 from otel_dify.settings import Settings
 from otel_dify.signals.logs import LogWriter
