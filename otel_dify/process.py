@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
@@ -19,6 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from otel_dify.pipeline import Pipeline
+
+
+_MAKING_S, _GLANCE_S = 10.0, 0.001
 
 
 class State(Enum):
@@ -51,7 +55,7 @@ class Process:
         self.pipeline: Pipeline | None = None
         self._make: Callable[[], Pipeline] | None = None
         self._gevent_pending: Callable[[], bool] = lambda: False
-        self._making = False
+        self._maker: int | None = None
         # A log record of a signal handler may ask again in the middle.
         self._lock = threading.RLock()
         self._kept: dict[type, Any] = {}
@@ -85,10 +89,14 @@ class Process:
             return self.pipeline
         if self._make is None or self.state not in {State.WAITING, State.READY}:
             return None
+        # What is logged while the pipeline is made asks for it again.
+        if self._maker == threading.get_ident():
+            return None
         with self._lock:
-            # What is logged while the pipeline is made asks for it again.
-            if self.pipeline is None and not self._making:
-                self._making = True
+            # Of greenlets of the same thread the lock lets all in.
+            self._wait_for_maker()
+            if self.pipeline is None and self._maker is None:
+                self._maker = threading.get_ident()
                 try:
                     self.pipeline, self.state = self._make(), State.READY
                 except Exception as error:  # noqa: BLE001 - without a pipeline Dify runs on
@@ -97,8 +105,16 @@ class Process:
                     self.state = State.BROKEN
                     failed("otel_dify.process", error)
                 finally:
-                    self._making = False
+                    self._maker = None
         return self.pipeline
+
+    def _wait_for_maker(self) -> None:
+        """Wait for another greenlet that makes the pipeline: what is begun meanwhile counts too."""
+        deadline = time.monotonic() + _MAKING_S
+        # In gevent's own loop, where a signal handler may run, nothing can wait.
+        with suppress(Exception):
+            while self._maker is not None and time.monotonic() < deadline:
+                time.sleep(_GLANCE_S)
 
     def may_log(self) -> bool:
         """Tell whether log records may be sent: not while gevent has still to patch."""
@@ -124,7 +140,7 @@ class Process:
     def forked(self) -> None:
         """Let go of what a forked child has of its parent's."""
         self._lock, self.counting = threading.RLock(), threading.RLock()
-        self._making = False
+        self._maker = None
         if self.pipeline is not None:
             self.pipeline.forget()
         self.pipeline = None

@@ -160,6 +160,9 @@ class Sender:
                 return False
         body, began = batch.body(), time.monotonic()
         outcome = self._transport.send(body, timeout_s)
+        if isinstance(outcome, Delivered):
+            # First of all: where this process is killed before, it is sent again.
+            source.acknowledge(batch)
         failed_by = "" if isinstance(outcome, Delivered) else type(outcome).__name__.lower()
         self._progress.sent(time.monotonic() - began, len(batch), len(body), failed_by)
         match outcome:
@@ -171,7 +174,6 @@ class Sender:
                     lose(self.journal.signal, rejected, "rejected")
                     self._delivery.rejected(rejected, message)
                 self._delivery.works()
-                source.acknowledge(batch)
                 return True
             case Refused(reason) if self._refused < REFUSED_IN_A_ROW:
                 if len(batch) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,14 @@ def hello(name: str) -> str:
     log.info("hello %s", name)
     time.sleep(0.05)
     return str(os.getpid())
+
+
+@app.get("/killed")
+def killed() -> str:
+    """Have this worker killed, as a timeout or the system's out-of-memory killer does."""
+    log.info("about to be killed")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return ""
 
 
 @app.get("/stream")
