@@ -42,6 +42,14 @@ def forget_the_others_protocol(
         environ.pop(_PROTOCOL, None)
 
 
+def is_another_chosen(environ: Mapping[str, str]) -> bool:
+    """Tell whether the operator has named another configurator: what that sets up is to stay.
+
+    Such a program may still have our exporters.
+    """
+    return environ.get("OTEL_PYTHON_CONFIGURATOR", "") not in {"", "otel_dify"}
+
+
 class _TakenOver:
     """Whether this process has been taken over, which is done once."""
 

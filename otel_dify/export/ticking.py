@@ -46,8 +46,10 @@ class Ticking:
             try:
                 if self._thread is None and not self._stopped:
                     thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                    thread.start()
-                    self._thread = thread
+                    # At the end of the interpreter there are none; `join` does the work then.
+                    with suppress(RuntimeError):
+                        thread.start()
+                        self._thread = thread
             finally:
                 self._starting.release()
 

@@ -1,7 +1,8 @@
 """Our sources as instrumentors: the entry points that every OpenTelemetry loader loads.
 
 With our distro they only name sources that can be switched off. Where the loader chose another
-distro, the first of them takes over: it starts otel_dify and attaches all sources.
+distro, the first of them takes over: it starts otel_dify and attaches all sources. Where an
+operator names another configurator, they do nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
 from otel_dify import startup
 from otel_dify.guard import guarded
 from otel_dify.sources import registry
-from otel_dify.takeover import forget_the_others_protocol, take_over
+from otel_dify.takeover import forget_the_others_protocol, is_another_chosen, take_over
 
 
 class _Source(BaseInstrumentor):  # type: ignore[misc] # upstream is untyped
@@ -31,6 +32,8 @@ class _Source(BaseInstrumentor):  # type: ignore[misc] # upstream is untyped
 
     def _instrument(self, **kwargs: Any) -> None:
         del kwargs
+        if is_another_chosen(os.environ):
+            return
         with guarded("otel_dify.sources.instrumentors protocol"):
             forget_the_others_protocol(os.environ)
         if startup.set_up():

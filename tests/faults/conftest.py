@@ -80,10 +80,19 @@ class Rig(Programs):
         *words: str,
         env: dict[str, str | None] | None = None,
         prefix: Sequence[str] = (),
+        instrument: Sequence[str] = (INSTRUMENT,),
     ) -> subprocess.Popen[str]:
-        """Start a program of these tests; it has a list, ``NAME.list``, named by its first word."""
+        """Start a program of these tests.
+
+        Args:
+            program: its file.
+            words: its arguments.
+            env: what is other in its environment; ``None`` takes a variable away.
+            prefix: what is run before all else.
+            instrument: what starts otel_dify; nothing where the program does.
+        """
         begun = subprocess.Popen(
-            [*prefix, INSTRUMENT, sys.executable, str(PROGRAMS / program), *words],
+            [*prefix, *instrument, sys.executable, str(PROGRAMS / program), *words],
             cwd=PROGRAMS,
             env=self.environment(env),
             stdin=subprocess.PIPE,
@@ -110,6 +119,18 @@ class Rig(Programs):
     def has_said(self, what: str, number: int = 1) -> bool:
         """Wait until programs have said something so often."""
         return eventually(lambda: len(self.said[what]) >= number, DEADLINE)
+
+    def settles(self, *what: str) -> bool:
+        """Have a process live until all that was said has come, what others left included.
+
+        Args:
+            what: as for ``arrives``.
+        """
+        before = len(self.said["done"])
+        program = self.producer("last", 1, end="wait")
+        came = self.has_said("done", before + 1) and self.arrives(*what)
+        ended(program)
+        return came
 
     def arrives(self, *what: str) -> bool:
         """Wait until all that was said has come to the receiver.

@@ -40,7 +40,7 @@ def test_storms_of_forks_lose_nothing(rig: Rig) -> None:
 
 
 def test_a_worker_that_is_killed_leaves_the_request_that_killed_it(rig: Rig) -> None:
-    """gunicorn's master sees it and says so; the next worker sends what is left of the first."""
+    """The master sees it and says so; the next worker sends what is left of the first."""
     port = free_port()
     rig.start(
         "web",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_with_no_folder_at_all_all_is_in_memory(rig: Rig) -> None:
     assert not rig.journal.exists()
 
 
+def go_on(program: subprocess.Popen[str]) -> None:
+    """Have a program that waits for a line do another step."""
+    assert program.stdin is not None
+    program.stdin.write("\n")
+    program.stdin.flush()
+
+
 @pytest.mark.parametrize("end", ["exit", "killed"])
 def test_a_folder_that_is_removed_under_a_process_is_made_again(rig: Rig, end: str) -> None:
     """What it records from then on outlives it."""
@@ -59,15 +67,12 @@ def test_a_folder_that_is_removed_under_a_process_is_made_again(rig: Rig, end: s
     rig.receiver.answer("503")
     # What is seen of it is seen with the next batch that is sent.
     for step in range(2, 40):
-        assert program.stdin is not None
-        program.stdin.write("\n")
-        program.stdin.flush()
+        go_on(program)
         assert rig.has_said("done", step)
         if eventually(lambda: any(rig.journal.rglob("*.segment")), 1):
             break
     assert any(rig.journal.rglob("*.segment"))
-    program.stdin.write("\n")
-    program.stdin.flush()
+    go_on(program)
     assert rig.has_said("done", step + 1)
     last = rig.said["ended"][-2:]
     rig.receiver.answer("ok")
@@ -76,17 +81,16 @@ def test_a_folder_that_is_removed_under_a_process_is_made_again(rig: Rig, end: s
     else:
         program.kill()
         program.communicate()
-    ended(rig.producer("second", 1))
     if end == "exit":
-        assert rig.arrives()
+        assert rig.settles()
     else:
+        ended(rig.producer("second", 1))
         assert eventually(lambda: set(last) <= set(rig.receiver.state()["spans"]))
 
 
 def test_clocks_that_jump_make_nothing_old_and_nothing_twice(rig: Rig) -> None:
     ended(rig.begin("jumping.py", str(rig.lists / "first.list")))
-    ended(rig.producer("second", 1))
-    assert rig.arrives()
+    assert rig.settles()
     state = rig.receiver.state()
     assert duplicates(state) == 0
     assert total(state, "otel_dify.export.lost") == 0

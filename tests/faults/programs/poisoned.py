@@ -12,7 +12,7 @@ from otel_dify.operations.current import start
 
 said = Said(Path(sys.argv[1]))
 for number in range(100):
-    name = "bad apple" if number == 37 else f"fine {number}"  # noqa: PLR2004 - any of them
+    name = "bad apple" if number == 37 else f"fine {number}"
     one = start(t.RUN, {t.APP_NAME: name})
     one.end()
     said.say("refused" if name == "bad apple" else "ended", f"{one.span_context.span_id:016x}")

@@ -1,8 +1,8 @@
 """A program that records so many units, and ends as it is told.
 
 ``producer.py LIST UNITS HOW END``: where it says what it has done; how many; ``plain``,
-``threads``, ``asyncio``, ``gevent`` (patched before all else) or ``late gevent`` (after otel_dify
-has started); ``exit``, ``_exit``, or ``wait`` until its standard input is closed.
+``threads``, ``asyncio``, ``gevent`` (patched before otel_dify starts, from code) or ``late gevent``
+(after ``opentelemetry-instrument`` has started it); ``exit``, ``_exit``, or ``wait`` until its standard input is closed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ import asyncio
 import os
 import threading
 from pathlib import Path
+
+import otel_dify
+
+if how == "gevent":
+    otel_dify.configure()
 
 from producing import Said, unit
 
