@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ from collector.native.errors import NativeError
 from collector.native.layout import Ports
 from collector.native.query import Jaeger, Loki, Prometheus, wait_until
 from examples.host.up import Host
+from otel_dify import table as t
 from tests.containers.engine import ROOT, Engine
 
 HERE = Path(__file__).parent
 OVERLAY = ROOT / "docker-compose.otel.yml"
 STAND_IN = ROOT / "tests" / "compose" / "dify.yaml"
+FILES = f"docker-compose.yaml:{OVERLAY}:{HERE / 'override.yaml'}"
 # With a digest, an image could only be pulled.
 SETUP_IMAGE = "python:3.12.14-slim-bookworm"
 STORED = ("jaeger", "prometheus", "loki")
+_OF_RUN = t.RUN.span_name.partition("{")[0]
 
 # Dify's own settings, in its .env before anything of ours is.
 _DIFY_ENV = {
@@ -50,6 +53,8 @@ class Deployment:
     folder: Path
     engine: Engine
     ports: Mapping[str, int]
+    project: str
+    _volumes: set[str] = field(default_factory=set)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -57,7 +62,7 @@ class Deployment:
         return {
             **self.engine.environ,
             # Dify's would be `docker`: the project that a person's own Dify has.
-            "COMPOSE_PROJECT_NAME": self.folder.parent.name.lower(),
+            "COMPOSE_PROJECT_NAME": self.project,
         }
 
     def shell(self, script: str, **environ: str) -> str:
@@ -78,6 +83,25 @@ class Deployment:
         """Run `docker compose` there."""
         return self.shell(" ".join(["docker compose", *arguments]))
 
+    def down(self, *options: str, **environ: str) -> None:
+        """Run `docker compose down`, again where the engine has not let go of a network yet.
+
+        Docker 20.10 says now and then, on a busy machine, that a container which has just been
+        removed is still connected.
+        """
+        command = f"docker compose --profile '*' down {' '.join(options)}"
+        self.shell(f"{command} || {{ sleep 5; {command}; }}", **environ)
+
+    def remove(self) -> None:
+        """Remove all that was started here, volumes without a name included, and see that it is."""
+        self.down("--volumes", "--remove-orphans", COMPOSE_FILE=FILES)
+        docker = self.engine.docker
+        docker("volume", "rm", "--force", *self._volumes, check=False)
+        ours = ("--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        assert docker("container", "ls", "--all", *ours) == ""
+        assert docker("network", "ls", *ours) == ""
+        assert not self._volumes & {*docker("volume", "ls", "--quiet").split()}
+
     def logs(self, *services: str) -> str:
         """The last lines of containers, by default of all, for a test that fails."""
         shown = subprocess.run(
@@ -96,6 +120,8 @@ class Deployment:
         for name in self.compose("ps", "--all", "--format", "'{{.Name}}'").split():
             container = self.engine.inspect(name)
             found[container["Config"]["Labels"]["com.docker.compose.service"]] = container
+            mounts = container["Mounts"]
+            self._volumes.update(m["Name"] for m in mounts if m["Type"] == "volume")
         return found
 
     def ill(self) -> dict[str, str]:
@@ -156,7 +182,7 @@ class Deployment:
             ids = {span["spanId"] for span in spans}
             above = {span.get("parentSpanId", "") for span in spans}
             # The API's half is whole in itself, and comes first.
-            ran = any(span["name"].startswith("invoke_workflow ") for span in spans)
+            ran = any(span["name"].startswith(_OF_RUN) for span in spans)
             return ran and above - ids == {""}
 
         return wait_until(ask, whole, timeout=60, what=f"whole trace of run {run_id} in Jaeger")
@@ -194,9 +220,8 @@ class Deployment:
             file.writelines(f"{name}={value}\n" for name, value in variables.items())
 
 
-@contextmanager
-def deployment(engine: Engine, folder: Path) -> Iterator[Deployment]:
-    """Make Dify's docker folder; stop and forget all that was started in it in the end."""
+def deployment(engine: Engine, folder: Path) -> Deployment:
+    """Make Dify's docker folder. Whoever starts something in it is to `remove` it."""
     docker = folder / "docker"
     docker.mkdir(parents=True)
     shutil.copyfile(STAND_IN, docker / "docker-compose.yaml")
@@ -213,18 +238,9 @@ def deployment(engine: Engine, folder: Path) -> Iterator[Deployment]:
         ports |= {
             name: getattr(free, name, free.jaeger_query) for name in (*STORED, "alertmanager")
         }
-    made = Deployment(docker, engine, ports)
+    made = Deployment(docker, engine, ports, f"otel-dify-test-{os.getpid()}")
     made.set(**_DIFY_ENV, API_PORT=str(ports["api"]))
-    try:
-        yield made
-    finally:
-        subprocess.run(
-            ["docker", "compose", "--profile", "*", "down", "--volumes", "--remove-orphans"],
-            cwd=docker,
-            env=made.environ,
-            capture_output=True,
-            check=True,
-        )
+    return made
 
 
 def for_the_tests(made: Deployment) -> None:
@@ -237,7 +253,7 @@ def for_the_tests(made: Deployment) -> None:
         RECEIVER=str(HERE / "receiver.py"),
         OTEL_SETUP_IMAGE=SETUP_IMAGE,
         ALERT_WEBHOOK_URL="http://receiver:8000/",
-        COMPOSE_FILE=f"docker-compose.yaml:{OVERLAY}:{HERE / 'override.yaml'}",
+        COMPOSE_FILE=FILES,
     )
 
 

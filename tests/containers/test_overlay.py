@@ -45,13 +45,16 @@ def dify(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     """Follow the README up to its last step, in a home folder made for it."""
     home = tmp_path_factory.mktemp("home")
     (home / "otel_dify").symlink_to(ROOT)
-    with deployment(engine, home / "dify") as made:
-        (go, settings, start), _ = docker_start()
-        made.shell(f"{go}\n{settings}", HOME=str(home))
-        for_the_tests(made)
-        with images(engine, needed(made)), engine.inside():
+    made = deployment(engine, home / "dify")
+    (go, settings, start), _ = docker_start()
+    made.shell(f"{go}\n{settings}", HOME=str(home))
+    for_the_tests(made)
+    with images(engine, needed(made)), engine.inside():
+        try:
             made.shell(f"{go}\n{start}", HOME=str(home))
             yield made
+        finally:
+            made.remove()
 
 
 @pytest.fixture(scope="module")
