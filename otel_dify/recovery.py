@@ -126,11 +126,13 @@ class _Known:
         self.ended: set[int] = set()
         self.recovered: set[int] = set()
         self.last_ns = 0
-        self.free = _FIRST
+        # By their names: one whose maker was killed at it has nothing in it yet.
+        names = [path.stem.rpartition("-")[2] for path in place.segments("*")]
+        self.free = max((int(name) + 1 for name in names if name.isdecimal()), default=0)
+        self.free = max(self.free, _FIRST)
         for segment in _segments(place, "traces"):
             by_recovery = segment.sequence >= _FIRST
             ids = self.recovered if by_recovery else self.ended
-            self.free = max(self.free, segment.sequence + 1)
             for record in _records(segment):
                 # A record is a field of a scope's spans.
                 for span in ScopeSpans.FromString(record).spans:

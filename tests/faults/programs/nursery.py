@@ -21,7 +21,7 @@ import otel_dify.pipeline  # noqa: F401
 # Python's, about any process that has a thread; this one has none.
 warnings.simplefilter("ignore", DeprecationWarning)
 folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-AT_ONCE, LONGEST_S, WORK_S = 8, 2.0, 0.005
+AT_ONCE, LONGEST_S, WORK_S = 8, 2.0, 0.02
 chance = random.Random(seed)  # noqa: S311 - chooses instants
 number = 0
 
