@@ -27,6 +27,8 @@ STAND_IN = ROOT / "tests" / "compose" / "dify.yaml"
 FILES = f"docker-compose.yaml:{OVERLAY}:{HERE / 'override.yaml'}"
 # With a digest, an image could only be pulled.
 SETUP_IMAGE = "python:3.12.14-slim-bookworm"
+PATIENCE_S = 240.0
+"""Seconds that anything is waited for, on a machine that is busy as well."""
 STORED = ("jaeger", "prometheus", "loki")
 _OF_RUN = t.RUN.span_name.partition("{")[0]
 
@@ -139,7 +141,7 @@ class Deployment:
                 states[name] = f"{state['Status']} {state.get('Health', {}).get('Status', '')}"
         return states
 
-    def healthy(self, seconds: float = 60) -> None:
+    def healthy(self, seconds: float = PATIENCE_S) -> None:
         """Wait until every container runs, and is healthy where it has a health check."""
         try:
             wait_until(self.ill, lambda ill: not ill, timeout=seconds, what="healthy containers")
@@ -160,7 +162,7 @@ class Deployment:
             except httpx.TransportError:
                 return False
 
-        wait_until(up, timeout=60, what="answer of the API")
+        wait_until(up, timeout=PATIENCE_S, what="answer of the API")
         client = Host(self.folder)
         client.url = self.url("api")
         answer = client.run_app(app, inputs, stream=stream)
@@ -185,7 +187,9 @@ class Deployment:
             ran = any(span["name"].startswith(_OF_RUN) for span in spans)
             return ran and above - ids == {""}
 
-        return wait_until(ask, whole, timeout=60, what=f"whole trace of run {run_id} in Jaeger")
+        return wait_until(
+            ask, whole, timeout=PATIENCE_S, what=f"whole trace of run {run_id} in Jaeger"
+        )
 
     def counted(self, expected: int) -> None:
         """Wait until Prometheus has exactly as many workflow runs as were made."""
@@ -194,7 +198,7 @@ class Deployment:
         wait_until(
             lambda: sum(series.value for series in prometheus.query(query)),
             lambda value: value == expected,
-            timeout=90,
+            timeout=PATIENCE_S,
             what=f"{expected} runs in Prometheus",
         )
 
@@ -205,7 +209,7 @@ class Deployment:
         wait_until(
             lambda: [line.body for line in loki.query_range(query)],
             lambda lines: any(re.match(r"run \S+ succeeded in", line) for line in lines),
-            timeout=60,
+            timeout=PATIENCE_S,
             what=f"line of the end of the run of trace {trace_id}",
         )
 

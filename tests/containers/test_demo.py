@@ -17,7 +17,7 @@ from tests.containers.images import images
 STARTED = ("otel-collector", "jaeger", "prometheus", "loki")
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_docker_shows_what_its_containers_answer_and_leaves_none(
     engine: Engine, tmp_path: Path
 ) -> None:
