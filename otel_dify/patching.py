@@ -113,8 +113,12 @@ def _mend() -> None:
         module._global_shutdown_lock = threading.Lock()  # type: ignore[attr-defined] # noqa: SLF001 - see above
 
 
-def have_gevent_start_a_thread() -> None:
-    """Have gevent start the thread in which it looks names up.
+_LOOKED_UP_AT_ONCE = 3
+"""Names that are looked up at once at the end: each signal has a connection of its own."""
+
+
+def have_gevent_start_threads() -> None:
+    """Have gevent start the threads in which it looks names up.
 
     At the end of a process, when the last is sent, it is too late for that (``can't create new
     thread at interpreter shutdown``), and a short process sends nothing before.
@@ -122,5 +126,9 @@ def have_gevent_start_a_thread() -> None:
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("socket"):
         from gevent import get_hub
+        from gevent.monkey import get_original
 
-        get_hub().threadpool.spawn(int)
+        # A thread is added for what comes while the others are at something.
+        wait = get_original("time", "sleep")
+        for _ in range(_LOOKED_UP_AT_ONCE):
+            get_hub().threadpool.spawn(wait, 0.01)

@@ -27,7 +27,7 @@ from otel_dify.export.sdk_outlets import SdkLogs, SdkSpans
 from otel_dify.guard import caught
 from otel_dify.measuring import Metrics
 from otel_dify.operations.current import Open, wait_until_ended
-from otel_dify.patching import have_gevent_start_a_thread
+from otel_dify.patching import have_gevent_start_threads
 from otel_dify.process import process
 from otel_dify.recording import SCOPE, Signals
 from otel_dify.recovery import Recovery
@@ -48,7 +48,7 @@ class Pipeline:
 
     def __init__(self, settings: s.Settings, role: str) -> None:
         with suppress_instrumentation():
-            have_gevent_start_a_thread()
+            have_gevent_start_threads()
             self._slot = resource_module.Slot(settings[s.STATE_PATH], role)
             self._resource = resource_module.build(settings, self._slot, role, settings.environ)
             quiet_stock_exporters()
