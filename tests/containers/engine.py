@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from collector.native.query import wait_until
 
 ROOT = Path(__file__).parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
+_PREFIX, _LOCK = "otel-dify-engine-", "lock"
 
 
 class EngineError(Exception):
@@ -95,7 +97,12 @@ def engine() -> Iterator[Engine]:
     Raises:
         EngineError: none runs and none can be started.
     """
-    with tempfile.TemporaryDirectory(prefix="otel-dify-engine-") as name:
+    _sweep()
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX) as name,
+        (Path(name) / _LOCK).open("w") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
         folder = Path(name)
         environ = {**os.environ, "DOCKER_CONFIG": str(_with_compose(folder))}
         found = _address()
@@ -104,6 +111,25 @@ def engine() -> Iterator[Engine]:
         else:
             with _started(folder, environ) as started:
                 yield started
+
+
+def _sweep() -> None:
+    """Remove what engines of ours have left that were killed: folders and empty control groups.
+
+    Whoever runs one holds a lock in its folder, which goes with the process.
+    """
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError), path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path.parent)
+            _remove_groups(path.parent.name)
+
+
+def _remove_groups(name: str) -> None:
+    for left in sorted(CGROUPS.glob(f"**/{name}/**/"), key=lambda p: -len(p.parts)):
+        # On a version 1 hierarchy a link may lead to one that is gone already.
+        with suppress(FileNotFoundError):
+            left.rmdir()
 
 
 def _with_compose(folder: Path) -> Path:
@@ -129,8 +155,8 @@ def _address() -> str | None:
 def _started(folder: Path, environ: Mapping[str, str]) -> Iterator[Engine]:
     """Run `dockerd` in namespaces of its own, until the end.
 
-    Its network, mounts and processes end with it, also where this process is killed. What it
-    leaves beside them are its folder and its control groups.
+    Its network, mounts and processes end with it, also where this process is killed. Its folder and
+    its control groups are removed here or, after a kill, before the next engine starts.
     """
     made = subprocess.run([ROOT / "scripts" / "docker"], stderr=subprocess.PIPE, check=False)
     if made.returncode:
@@ -170,10 +196,7 @@ def _started(folder: Path, environ: Mapping[str, str]) -> Iterator[Engine]:
         yield Engine(reached, own=True, network=Path(f"/proc/{first.pid}/ns/net"))
     finally:
         _end(process)
-        for left in sorted(CGROUPS.glob(f"**/{group}/**/"), key=lambda p: -len(p.parts)):
-            # On a version 1 hierarchy a link may lead to one that is gone already.
-            with suppress(FileNotFoundError):
-                left.rmdir()
+        _remove_groups(group)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

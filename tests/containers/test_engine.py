@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -12,7 +14,7 @@ import pytest
 
 from collector.native.query import wait_until
 from tests.containers.deployment import SETUP_IMAGE
-from tests.containers.engine import CGROUPS, ROOT, Engine
+from tests.containers.engine import CGROUPS, ROOT, Engine, _sweep
 from tests.containers.images import images, make
 
 # Starts an engine with a container in it, says so, and waits to be killed.
@@ -75,3 +77,17 @@ def test_an_image_that_the_engine_has_is_used_and_stays(engine: Engine) -> None:
         assert engine.has_image(name)
     assert engine.has_image(name)
     engine.docker("image", "rm", name)
+
+
+def test_what_a_killed_engine_has_left_goes_before_the_next_one_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, living = tmp_path / "otel-dify-engine-dead", tmp_path / "otel-dify-engine-living"
+    for folder in (dead, living):
+        (folder / "data").mkdir(parents=True)
+        (folder / "lock").touch()
+    with (living / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _sweep()
+    assert [*tmp_path.iterdir()] == [living]
