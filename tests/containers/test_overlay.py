@@ -173,7 +173,7 @@ def test_down_and_up_again_lose_nothing_that_was_recorded(dify: Deployment, firs
     """Neither what is stored, nor what the Collector had not been there to take."""
     dify.compose("stop", "otel-collector")
     untold = dify.run("support_triage", QUESTION)
-    dify.compose("down")
+    dify.down()
     assert dify.containers() == {}
     dify.compose("up", "-d")
     dify.healthy()
