@@ -24,7 +24,7 @@ class Slot:
     Metric series of two processes must differ in ``service.instance.id``, but a new random id for
     each forked worker (Celery replaces them every 50 tasks) would make series without end. So a
     process takes the lowest free number and gives it back by dying; whoever takes it next
-    continues the series with a counter reset.
+    goes on with its series, and with what was counted (``signals/cells.py``).
 
     Args:
         folder: where the lock files lie; where it cannot be written the process id is the number.
