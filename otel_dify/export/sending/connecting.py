@@ -42,6 +42,11 @@ def _addresses(host: str, port: int, exchange: Exchange) -> list[Any]:
     The system's resolver knows no timeout and tries for half a minute, so it is asked on a thread
     of its own, which is left behind; connections are made rarely.
     """
+    family = _family_of(host)
+    if family is not None:
+        # No name: gevent would ask a thread all the same.
+        address = (host.strip("[]"), port)
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)]
     found: list[Any] = []
     failed: list[OSError] = []
 
@@ -53,16 +58,13 @@ def _addresses(host: str, port: int, exchange: Exchange) -> list[Any]:
         except UnicodeError:
             failed.append(socket.gaierror(socket.EAI_NONAME, "it is no name of a host"))
 
-    if _is_address(host):
+    asking = threading.Thread(target=look_up, name="otel_dify-names", daemon=True)
+    try:
+        asking.start()
+    except RuntimeError:  # the interpreter is ending
         look_up()
     else:
-        asking = threading.Thread(target=look_up, name="otel_dify-names", daemon=True)
-        try:
-            asking.start()
-        except RuntimeError:  # the interpreter is ending
-            look_up()
-        else:
-            asking.join(exchange.left())
+        asking.join(exchange.left())
     if failed:
         raise failed[0]
     if not found:
@@ -70,11 +72,12 @@ def _addresses(host: str, port: int, exchange: Exchange) -> list[Any]:
     return list(found)
 
 
-def _is_address(host: str) -> bool:
+def _family_of(host: str) -> socket.AddressFamily | None:
+    """Return the family of an address; none where it is a name."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host.strip("[]"))
         except OSError:
             continue
-        return True
-    return False
+        return family
+    return None
