@@ -33,15 +33,15 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 from benchmarks import export_items as items
 from benchmarks.journals import backlog, journal
 from benchmarks.measuring import LEAST_NS, LOOPS, Measured, Telemetry, measure
-from otel_dify.export.delivery import Delivery
 from otel_dify.export.encoding.metrics import MetricEncoder
 from otel_dify.export.encoding.request import encode_resource, encode_scope
 from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.metrics import MetricSender
 from otel_dify.export.otlp import OtelDifyLogExporter, OtelDifyMetricExporter, OtelDifySpanExporter
+from otel_dify.export.outlets import LogData, SpanData
 from otel_dify.export.own import OwnExport
-from otel_dify.export.progress import Progress, Uncounted
-from otel_dify.export.sending.destination import destination
+from otel_dify.export.progress import Uncounted
+from otel_dify.export.requests import Requests
 from otel_dify.settings import STATE_PATH, Settings
 from otel_dify.signals.cells import MappedCells
 from otel_dify.signals.points import OwnStore, views
@@ -87,7 +87,8 @@ def span_taker(variant: str) -> tuple[Callable[..., object], Callable[[], object
     """Make what takes spans that have ended, and what flushes it."""
     if variant == "ours":
         own = own_export("traces")
-        return own.spans(items.SCOPE).span, lambda: own.flush(FLUSH_MS)
+        outlet = own.spans(items.SCOPE)
+        return lambda *span: outlet.span(SpanData._make(span)), lambda: own.flush(FLUSH_MS)
     exporter = OTLPSpanExporter() if variant == "stock" else OtelDifySpanExporter()
     processor = BatchSpanProcessor(exporter)
 
@@ -114,7 +115,11 @@ def logs(variant: str) -> Found:
     of: list[tuple[Any, ...]] = [(one,) for one in made]
     if variant == "ours":
         own = own_export("logs")
-        take: Callable[..., object] = own.logs(items.SCOPE).log
+        outlet = own.logs(items.SCOPE)
+
+        def take(*log: Any) -> None:
+            outlet.log(LogData._make(log))
+
         of = [
             (
                 one.log_record.timestamp,
@@ -164,7 +169,6 @@ def _own_metrics(
     _variant: str, by_instrument: int
 ) -> tuple[list[Callable[[float], object]], Callable[[], object]]:
     settings = Settings()
-    to = destination(settings, "metrics")
     resource = encode_resource(items.RESOURCE)
     settings[STATE_PATH].mkdir(parents=True, exist_ok=True)
     store = OwnStore(
@@ -180,11 +184,8 @@ def _own_metrics(
         MetricEncoder(Attributes(LABELS_KEPT), kept=LABELS_KEPT),
         resource,
         encode_scope(items.SCOPE),
-        transport=to.transport(),
-        delivery=Delivery("metrics", to.where, ""),
-        progress=Progress(Uncounted(), "metrics", to.protocol),
+        requests=Requests.of(settings, "metrics", "", Uncounted()),
         every_s=_NEVER_MS / 1000,
-        timeout_s=to.timeout_s,
         sent=lambda: None,
         look=lambda _: None,
     )

@@ -17,7 +17,7 @@ from otel_dify.export.journal.frames import Sort, frame
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.place import Home
 from otel_dify.export.journal.segment import SIZE, Segment
-from otel_dify.export.outlets import JournalSpans
+from otel_dify.export.outlets import JournalSpans, SpanData
 from otel_dify.export.own import BATCH, OwnExport
 from otel_dify.process import process
 from otel_dify.settings import STATE_PATH, Settings
@@ -125,7 +125,7 @@ def backlog(spans: Sequence[tuple[Any, ...]], make: Callable[[str], OwnExport]) 
         # Nothing begins to send: that is left to whoever finds it.
         take = JournalSpans(SpanEncoder(), journal, SCOPE, _nothing).span
         for span in islice(cycle(spans), BACKLOG):
-            take(*span)
+            take(SpanData._make(span))
         os._exit(0)
     os.waitpid(child, 0)
     return BACKLOG
