@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from otel_dify import resource as resource_module
 from otel_dify import settings as s
 from otel_dify.export.adoption import Adoption
-from otel_dify.export.delivery import Delivery, lost
+from otel_dify.export.delivery import lost
 from otel_dify.export.encoding.metrics import MetricEncoder
 from otel_dify.export.encoding.request import encode_resource, encode_scope
 from otel_dify.export.encoding.values import Attributes
@@ -29,9 +29,9 @@ from otel_dify.export.journal.opened import begun
 from otel_dify.export.journal.place import SEGMENT, Home, Place, lives
 from otel_dify.export.metrics import MetricSender
 from otel_dify.export.own import BATCH
-from otel_dify.export.progress import Progress, Uncounted
+from otel_dify.export.progress import Uncounted
+from otel_dify.export.requests import Requests
 from otel_dify.export.sender import FIRST_RETRY_S, Sender
-from otel_dify.export.sending.destination import destination
 from otel_dify.guard import guarded
 from otel_dify.measuring import cells_of, send_left
 from otel_dify.recording import SCOPE
@@ -146,14 +146,10 @@ class Draining:
         ]
 
     def _sender(self, signal: str) -> Sender:
-        to = destination(self._settings, signal)
         return Sender(
             Journal(signal, Home(None, _ROLE, b""), 0, BATCH),
-            to.transport(),
-            Delivery(signal, to.where, _KEPT.format(self._folder)),
-            Progress(Uncounted(), signal, to.protocol),
+            Requests.of(self._settings, signal, _KEPT.format(self._folder), Uncounted()),
             delay_s=0.0,
-            timeout_s=to.timeout_s,
             oldest_s=0.0,
             chance=random.Random(),  # noqa: S311 - spreads attempts, hides nothing
         )
@@ -243,17 +239,13 @@ class _Counted:
 
     def sender(self, kept: str) -> MetricSender:
         """Make what sends metrics."""
-        to = destination(self._settings, "metrics")
         return MetricSender(
             list,
             MetricEncoder(Attributes()),
             b"",
             encode_scope(SCOPE),
-            transport=to.transport(),
-            delivery=Delivery("metrics", to.where, kept),
-            progress=Progress(Uncounted(), "metrics", to.protocol),
+            requests=Requests.of(self._settings, "metrics", kept, Uncounted()),
             every_s=0.0,
-            timeout_s=to.timeout_s,
             sent=lambda: None,
             look=lambda _: None,
         )

@@ -31,15 +31,14 @@ from opentelemetry.sdk.metrics.export import (
 
 from otel_dify import settings as s
 from otel_dify.export.batches import Collections
-from otel_dify.export.delivery import Delivery, Watched
+from otel_dify.export.delivery import Watched
 from otel_dify.export.encoding.metrics import MetricEncoder
 from otel_dify.export.encoding.request import encode_resource, encode_scope
 from otel_dify.export.encoding.values import Attributes, key_value
 from otel_dify.export.exporters import exporters, is_ours
 from otel_dify.export.metrics import MetricSender
 from otel_dify.export.otlp import OtelDifyMetricExporter
-from otel_dify.export.progress import Progress
-from otel_dify.export.sending.destination import destination
+from otel_dify.export.requests import Requests
 from otel_dify.guard import failed, say_once
 from otel_dify.operations.current import Open
 from otel_dify.process import process
@@ -158,17 +157,14 @@ class Metrics:
         return collect
 
     def _sender(self, store: OwnStore) -> MetricSender:
-        to = destination(self._settings, "metrics")
+        most_s = self._settings[s.METRIC_TIMEOUT] / 1000
         return MetricSender(
             self._collecting(store),
             MetricEncoder(Attributes(_LABELS), kept=_LABELS),
             encode_resource(self._resource),
             encode_scope(SCOPE),
-            transport=to.transport(),
-            delivery=Delivery("metrics", to.where, _KEPT),
-            progress=Progress(store, "metrics", to.protocol),
+            requests=Requests.of(self._settings, "metrics", _KEPT, store, most_s),
             every_s=self._settings[s.METRIC_INTERVAL] / 1000,
-            timeout_s=min(to.timeout_s, self._settings[s.METRIC_TIMEOUT] / 1000),
             sent=self._cells.note_sent,
             look=self._look,
         )
@@ -264,8 +260,7 @@ def _by_sdk(settings: s.Settings) -> OtelDifyMetricExporter:
     """Make our exporter of metrics that the SDK collects."""
     temporality = dict(_TEMPORALITIES[settings[s.TEMPORALITY]])
     exporter = OtelDifyMetricExporter(settings.environ, temporality)
-    where = destination(settings, "metrics").where
-    Watched(exporter, "metrics", where)
+    Watched(exporter, "metrics", exporter.where)
     return exporter
 
 

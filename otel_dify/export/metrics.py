@@ -7,13 +7,11 @@ counted since the last one is in the file of the process's slot (``signals/cells
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from otel_dify.export.delivery import Delivery, lose
 from otel_dify.export.encoding.metrics import MetricEncoder
 from otel_dify.export.encoding.request import request
 from otel_dify.export.sending.outcome import Delivered, Refused
@@ -22,8 +20,7 @@ from otel_dify.export.ticking import Ticking
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric
 
-    from otel_dify.export.progress import Progress
-    from otel_dify.export.sending.outcome import Transport
+    from otel_dify.export.requests import Requests
 
 
 class MetricSender:
@@ -34,11 +31,8 @@ class MetricSender:
         encoder: encodes them.
         resource: says in the words of a request whose they are.
         scope: the same of what made them.
-        transport: sends the body of a request.
-        delivery: tells the operator how it goes.
-        progress: counts how it goes.
+        requests: sends a collection.
         every_s: seconds between two collections.
-        timeout_s: seconds that one request may take.
         sent: told whether the last values of this process have been sent.
         look: looks for what dead processes have counted, and sends it by ``send``.
     """
@@ -50,11 +44,8 @@ class MetricSender:
         resource: bytes,
         scope: bytes,
         *,
-        transport: Transport,
-        delivery: Delivery,
-        progress: Progress,
+        requests: Requests,
         every_s: float,
-        timeout_s: float,
         sent: Callable[[], None],
         look: Callable[[MetricSender], None],
     ) -> None:
@@ -62,10 +53,7 @@ class MetricSender:
         self._encoder = encoder
         self._resource = resource
         self._scope = scope
-        self._transport = transport
-        self._delivery = delivery
-        self._progress = progress
-        self._timeout_s = timeout_s
+        self._requests = requests
         self._sent = sent
         self._look = look
         self._sending = threading.Lock()
@@ -97,32 +85,19 @@ class MetricSender:
         return not metrics or self._deliver(resource, [self._encoder.encode(m) for m in metrics])
 
     def _deliver(self, resource: bytes, records: list[bytes]) -> bool:
-        timeout_s = self._timeout_s
-        if self._deadline is not None:
-            timeout_s = min(timeout_s, self._deadline - time.monotonic())
-            if timeout_s <= 0:
-                return False
-        body, began = request(resource, [(self._scope, records)]), time.monotonic()
-        outcome = self._transport.send(body, timeout_s)
-        failed_by = "" if isinstance(outcome, Delivered) else type(outcome).__name__.lower()
-        self._progress.sent(time.monotonic() - began, len(records), len(body), failed_by)
-        if isinstance(outcome, Delivered):
-            if outcome.rejected:
-                lose("metrics", outcome.rejected, "rejected")
-                self._delivery.rejected(outcome.rejected, outcome.message)
-            self._delivery.works()
+        body = request(resource, [(self._scope, records)])
+        outcome = self._requests.send(body, len(records), self._deadline)
+        if outcome is None or isinstance(outcome, Delivered):
+            return outcome is not None
+        if not isinstance(outcome, Refused):
+            self._requests.failed(outcome.reason)
+            return False
+        if len(records) == 1:
+            self._requests.refused(outcome.reason)
             return True
-        if isinstance(outcome, Refused):
-            if len(records) > 1:
-                middle = len(records) // 2
-                halves = records[:middle], records[middle:]
-                delivered = [self._deliver(resource, half) for half in halves]
-                return all(delivered)
-            lose("metrics", 1, "refused")
-            self._delivery.refused(outcome.reason)
-            return True
-        self._delivery.fails(outcome.reason)
-        return False
+        middle = len(records) // 2
+        delivered = [self._deliver(resource, part) for part in (records[:middle], records[middle:])]
+        return all(delivered)
 
     def flush(self, timeout_ms: int) -> None:
         """Collect and send, now."""
@@ -146,5 +121,5 @@ class MetricSender:
         """Wait until that is done."""
         done = self._ticking.join(deadline)
         if done:
-            self._transport.close()
+            self._requests.close()
         return done

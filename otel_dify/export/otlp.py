@@ -44,7 +44,12 @@ _FOLDER = "sdk"
 
 
 class _Journaled:
-    """The journals of one signal, one for each resource that there is."""
+    """The journals of one signal, one for each resource that there is: what exporters share.
+
+    Args:
+        signal: ``traces`` or ``logs``.
+        environ: the variables; ``os.environ`` where none is given.
+    """
 
     def __init__(self, signal: str, environ: Mapping[str, str] | None) -> None:
         self._signal = signal
@@ -64,7 +69,7 @@ class _Journaled:
             self._by_resource.clear()
         return self._by_resource
 
-    def append(self, resource: Resource, scope: Any, record: bytes) -> None:
+    def _append(self, resource: Resource, scope: Any, record: bytes) -> None:
         """Put a record into the journal."""
         journals = self._journals()
         found = journals.get(resource)
@@ -78,11 +83,11 @@ class _Journaled:
         own, scopes = found
         own.append(self._signal, scopes.number(scope), record)
 
-    def flush(self, timeout_ms: float) -> bool:
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Send what waits; tell whether nothing does."""
         journals = [own for own, _ in self._journals().values()]
         for own in journals:
-            own.flush(int(timeout_ms))
+            own.flush(int(timeout_millis))
         return not any(own.journal(self._signal).waiting for own in journals)
 
     def shutdown(self) -> None:
@@ -99,7 +104,7 @@ def _nothing(_: object) -> None:
     """Nothing is begun here that could be left open."""
 
 
-class OtelDifySpanExporter(SpanExporter):
+class OtelDifySpanExporter(_Journaled, SpanExporter):
     """Journals and sends spans.
 
     Args:
@@ -107,26 +112,17 @@ class OtelDifySpanExporter(SpanExporter):
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        self._journaled = _Journaled("traces", environ)
-        self._encoder = SpanEncoder()
+        super().__init__("traces", environ)
+        self._encode = SpanEncoder().encode_readable
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Put spans into the journal."""
-        encode, append = self._encoder.encode_readable, self._journaled.append
         for span in spans:
-            append(span.resource, span.instrumentation_scope, encode(span))
+            self._append(span.resource, span.instrumentation_scope, self._encode(span))
         return SpanExportResult.SUCCESS
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what waits."""
-        return self._journaled.flush(timeout_millis)
 
-    def shutdown(self) -> None:
-        """Send what waits, and stop."""
-        self._journaled.shutdown()
-
-
-class OtelDifyLogExporter(LogRecordExporter):
+class OtelDifyLogExporter(_Journaled, LogRecordExporter):
     """Journals and sends log records.
 
     Args:
@@ -134,27 +130,21 @@ class OtelDifyLogExporter(LogRecordExporter):
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        self._journaled = _Journaled("logs", environ)
-        self._encoder = LogEncoder(Attributes())
+        super().__init__("logs", environ)
+        self._encode = LogEncoder(Attributes()).encode_readable
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Put log records into the journal."""
-        encode, append = self._encoder.encode_readable, self._journaled.append
         for record in batch:
-            append(record.resource, record.instrumentation_scope, encode(record))
+            self._append(record.resource, record.instrumentation_scope, self._encode(record))
         return LogRecordExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what waits."""
-        return self._journaled.flush(timeout_millis)
-
-    def shutdown(self) -> None:
-        """Send what waits, and stop."""
-        self._journaled.shutdown()
 
 
 class OtelDifyMetricExporter(MetricExporter):
     """Sends metrics; what is not sent is in the next collection of a cumulative reader.
+
+    Attributes:
+        where: where to, in the operator's words.
 
     Args:
         environ: the variables; ``os.environ`` where none is given.
@@ -168,6 +158,7 @@ class OtelDifyMetricExporter(MetricExporter):
     ) -> None:
         super().__init__(preferred_temporality=temporality)
         to = destination(s.Settings(environ), "metrics")
+        self.where = to.where
         self._timeout_s = to.timeout_s
         self._transport = to.transport()
         self._encoder = MetricEncoder(Attributes())

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from otel_dify import settings as s
 from otel_dify.export.adoption import Adoption
-from otel_dify.export.delivery import Delivery
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.request import encode_resource
 from otel_dify.export.encoding.spans import SpanEncoder
@@ -17,9 +16,9 @@ from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.opened import Opened
 from otel_dify.export.journal.place import Home, Place
 from otel_dify.export.outlets import JournalLogs, JournalSpans, LogOutlet, SpanOutlet
-from otel_dify.export.progress import Counts, Progress, Uncounted
+from otel_dify.export.progress import Counts, Uncounted
+from otel_dify.export.requests import Requests
 from otel_dify.export.sender import Sender
-from otel_dify.export.sending.destination import destination
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -77,17 +76,11 @@ class OwnExport:
             sender.look = self._adoption.look
 
     def _sender(self, settings: s.Settings, signal: str) -> Sender:
-        to = destination(settings, signal)
-        journal = Journal(signal, self._home, self._most_bytes, BATCH)
+        kept = _KEPT.format(_IN_MEMORY if self._root is None else self._root)
         return Sender(
-            journal,
-            to.transport(),
-            Delivery(
-                signal, to.where, _KEPT.format(_IN_MEMORY if self._root is None else self._root)
-            ),
-            Progress(self._counts, signal, to.protocol),
+            Journal(signal, self._home, self._most_bytes, BATCH),
+            Requests.of(settings, signal, kept, self._counts),
             delay_s=settings[_DELAYS[signal]] / 1000,
-            timeout_s=to.timeout_s,
             oldest_s=settings[s.JOURNAL_AGE] * 3600,
             chance=random.Random(),  # noqa: S311 - spreads attempts, hides nothing
         )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from otel_dify.export.delivery import Delivery, lose
 from otel_dify.export.journal.backlog import Backlog
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.sending.outcome import Delivered, Denied, Refused, Retry
@@ -23,8 +22,7 @@ from otel_dify.export.ticking import Ticking
 
 if TYPE_CHECKING:
     from otel_dify.export.journal.batch import Batch
-    from otel_dify.export.progress import Progress
-    from otel_dify.export.sending.outcome import Transport
+    from otel_dify.export.requests import Requests
 
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
 """Seconds until the first of several attempts in a row, and until the last ones; each is twice as
@@ -61,11 +59,8 @@ class Sender:
 
     Args:
         journal: this process's.
-        transport: sends the body of a request.
-        delivery: tells the operator how it goes.
-        progress: counts how it goes.
+        requests: sends a batch.
         delay_s: seconds that records wait to be sent together.
-        timeout_s: seconds that one request may take.
         oldest_s: seconds after which records are dropped.
         chance: where the jitter comes from.
     """
@@ -73,12 +68,9 @@ class Sender:
     def __init__(
         self,
         journal: Journal,
-        transport: Transport,
-        delivery: Delivery,
-        progress: Progress,
+        requests: Requests,
         *,
         delay_s: float,
-        timeout_s: float,
         oldest_s: float,
         chance: random.Random,
     ) -> None:
@@ -87,10 +79,7 @@ class Sender:
         self.backlog = Backlog(journal.signal, journal.size)
         self.arrived = 0
         journal.full = self.wake
-        self._transport = transport
-        self._delivery = delivery
-        self._progress = progress
-        self._timeout_s = timeout_s
+        self._requests = requests
         self._oldest_s = oldest_s
         self._chance = chance
         self._ticking = Ticking(f"otel_dify-{journal.signal}", delay_s, self._work)
@@ -153,41 +142,29 @@ class Sender:
             source.release()
 
     def _deliver(self, source: Source, batch: Batch) -> bool:
-        timeout_s = self._timeout_s
-        if self._deadline is not None:
-            timeout_s = min(timeout_s, self._deadline - time.monotonic())
-            if timeout_s <= 0:
-                return False
-        body, began = batch.body(), time.monotonic()
-        outcome = self._transport.send(body, timeout_s)
-        if isinstance(outcome, Delivered):
-            # First of all: where this process is killed before, it is sent again.
-            source.acknowledge(batch)
-        failed_by = "" if isinstance(outcome, Delivered) else type(outcome).__name__.lower()
-        self._progress.sent(time.monotonic() - began, len(batch), len(body), failed_by)
+        outcome = self._requests.send(
+            batch.body(), len(batch), self._deadline, lambda: source.acknowledge(batch)
+        )
         match outcome:
-            case Delivered(rejected, message):
+            case None:
+                return False
+            case Delivered(rejected):
                 self._retry_s = self._refused = 0
                 self._taken_s = time.monotonic()
                 self.arrived += len(batch) - rejected
-                if rejected:
-                    lose(self.journal.signal, rejected, "rejected")
-                    self._delivery.rejected(rejected, message)
-                self._delivery.works()
                 return True
             case Refused(reason) if self._refused < REFUSED_IN_A_ROW:
                 if len(batch) > 1:
                     return all(self._deliver(source, half) for half in batch.halves())
                 self._refused += 1
-                lose(self.journal.signal, 1, "refused")
-                self._delivery.refused(reason)
+                self._requests.refused(reason)
                 source.acknowledge(batch)
                 return True
             case Retry(reason, after_s):
                 self._wait(after_s)
             case Refused(reason) | Denied(reason):
                 self._not_before = time.monotonic() + DENIED_S
-        self._delivery.fails(outcome.reason)
+        self._requests.failed(outcome.reason)
         return False
 
     def _wait(self, asked_s: float | None) -> None:
@@ -237,5 +214,5 @@ class Sender:
         """
         if not self._ticking.join(deadline):
             return None
-        self._transport.close()
+        self._requests.close()
         return self.journal.close() and not self.backlog

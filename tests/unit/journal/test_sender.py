@@ -18,6 +18,7 @@ from otel_dify.export.adoption import Adoption
 from otel_dify.export.delivery import Delivery, lost
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.progress import Progress, Uncounted
+from otel_dify.export.requests import Requests
 from otel_dify.export.sender import DENIED_S, LAST_RETRY_S, REFUSED_IN_A_ROW, Sender
 from otel_dify.export.sending.outcome import Delivered, Denied, Outcome, Refused, Retry
 from otel_dify.process import process
@@ -69,11 +70,14 @@ class Rig:
         self.now = 1_000.0
         self.sender = Sender(
             self.journal,
-            self.backend,
-            Delivery("traces", "the backend", "it waits"),
-            Progress(Uncounted(), "traces", "http/protobuf"),
+            Requests(
+                "traces",
+                self.backend,
+                delivery=Delivery("traces", "the backend", "it waits"),
+                progress=Progress(Uncounted(), "traces", "http/protobuf"),
+                timeout_s=10,
+            ),
             delay_s=1,
-            timeout_s=10,
             oldest_s=3_600,
             chance=random.Random(1),  # noqa: S311 - spreads attempts
         )
