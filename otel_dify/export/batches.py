@@ -33,7 +33,36 @@ class Sends(Protocol):
         """Wait until that is done."""
 
 
-class Batches:
+class _Exporting:
+    """An exporter that is not ours, and the thread that hands it what there is.
+
+    Args:
+        exporter: the exporter; it never raises.
+        signal: ``traces``, ``metrics`` or ``logs``.
+        every_ms: milliseconds between two times.
+        work: what the thread does.
+    """
+
+    def __init__(self, exporter: Any, signal: str, every_ms: int, work: Callable[[], None]) -> None:
+        self._exporter = exporter
+        self._exporting = threading.Lock()
+        self._ticking = Ticking(f"otel_dify-{signal}", every_ms / 1000, work)
+
+    def stop(self, deadline: float) -> None:
+        """Have what waits sent a last time."""
+        del deadline
+        self._ticking.stop()
+
+    def join(self, deadline: float) -> bool:
+        """Wait until that is done, and tell whether it is."""
+        ended = self._ticking.join(deadline)
+        if ended:
+            with suppress_instrumentation():
+                self._exporter.shutdown()
+        return ended
+
+
+class Batches(_Exporting):
     """Spans or log records that wait to be sent by one exporter.
 
     Args:
@@ -45,13 +74,11 @@ class Batches:
     """
 
     def __init__(self, exporter: Any, signal: str, delay_ms: int, most: int, size: int) -> None:
-        self._exporter = exporter
+        super().__init__(exporter, signal, delay_ms, self._send_some)
         self._signal = signal
         self._size = size
         self._most = most
         self._waiting: deque[Any] = deque()
-        self._exporting = threading.Lock()
-        self._ticking = Ticking(f"otel_dify-{signal}", delay_ms / 1000, self._send_some)
 
     def add(self, item: Any) -> None:
         """Put an item into the queue."""
@@ -101,21 +128,15 @@ class Batches:
             finally:
                 self._exporting.release()
 
-    def stop(self, deadline: float) -> None:
-        """Have what waits sent a last time."""
-        del deadline
-        self._ticking.stop()
-
-    def join(self, deadline: float) -> None:
-        """Wait until that is done."""
-        if self._ticking.join(deadline):
-            with suppress_instrumentation():
-                self._exporter.shutdown()
-        elif self._waiting:
+    def join(self, deadline: float) -> bool:
+        """Wait until that is done, and tell whether it is; what waits still is lost."""
+        ended = super().join(deadline)
+        if not ended and self._waiting:
             lose(self._signal, len(self._waiting), "ended")
+        return ended
 
 
-class Collections:
+class Collections(_Exporting):
     """Metrics that are collected and sent at intervals by one exporter.
 
     Args:
@@ -132,11 +153,9 @@ class Collections:
         every_ms: int,
         timeout_ms: int,
     ) -> None:
-        self._exporter = exporter
+        super().__init__(exporter, "metrics", every_ms, self._send)
         self._collect = collect
         self._timeout_ms = timeout_ms
-        self._exporting = threading.Lock()
-        self._ticking = Ticking("otel_dify-metrics", every_ms / 1000, self._send)
 
     def start(self) -> None:
         """Begin, with the first thing recorded."""
@@ -152,14 +171,3 @@ class Collections:
         """Collect and send."""
         del timeout_ms
         self._send()
-
-    def stop(self, deadline: float) -> None:
-        """Have metrics collected and sent a last time."""
-        del deadline
-        self._ticking.stop()
-
-    def join(self, deadline: float) -> None:
-        """Wait until that is done."""
-        if self._ticking.join(deadline):
-            with suppress_instrumentation():
-                self._exporter.shutdown()
