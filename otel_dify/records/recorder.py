@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_dify import table as t
-from otel_dify.guard import failed
+from otel_dify.guard import failed, guarded
 from otel_dify.records.record import Record, record_of
 from otel_dify.records.recovery import begun_of
 
@@ -84,20 +84,16 @@ class Recorder:
 
     def started(self, operation: Operation) -> None:
         """Give an operation its span; one of a kind that folds gets it at its end, if at all."""
-        kind = operation.kind
+        kind, above = operation.kind, self._identities.above(operation)
         if kind.folds:
-            operation.span_context = self._identities.above(operation)
+            operation.span_context = above
             return
-        operation.span_context = self._identities.new(operation)
+        operation.span_context = self._identities.new(operation, above)
         if kind.recovered and self._opened is not None:
-            _guarded("start", self._note, operation)
+            with guarded("otel_dify.records start"):
+                operation.noted = self._opened.add(begun_of(operation, above))
         if kind.start_event and self._writers.events.starts:
             _guarded("event", self._writers.events.started, operation)
-
-    def _note(self, operation: Operation) -> None:
-        if self._opened is not None:
-            above = self._identities.above(operation)
-            operation.noted = self._opened.add(begun_of(operation, above))
 
     def folds(self, elapsed_ns: int, above: SpanContext, *, has_failed: bool) -> bool:
         """Tell whether what has ended gets no span: it was fast, or no span is above it.
@@ -119,7 +115,7 @@ class Recorder:
             elapsed_ns = operation.end_ns - operation.start_ns
             has_span = not self.folds(elapsed_ns, above, has_failed=operation.failed)
             if has_span:
-                operation.span_context = self._identities.new(operation)
+                operation.span_context = self._identities.new(operation, above)
             elif operation.parent is not None and operation.kind.folded:
                 system = str(operation.attributes.get(t.DB_SYSTEM.key, ""))
                 operation.parent.folding().add(system, elapsed_ns, "")

@@ -53,9 +53,13 @@ class Identities:
                 return operation.parent.span_context
         return span.get_span_context()
 
-    def new(self, operation: Operation) -> SpanContext:
-        """Make the context of an operation's span."""
-        above = self.above(operation)
+    def new(self, operation: Operation, above: SpanContext) -> SpanContext:
+        """Make the context of an operation's span.
+
+        Args:
+            operation: the operation.
+            above: what ``above`` says of it.
+        """
         span_id = self._ids.generate_span_id()
         if above.is_valid and not above.is_remote:
             return SpanContext(
