@@ -8,7 +8,6 @@ to a receiver in another, which takes everything; children take turns (``benchma
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results, rounds
+from benchmarks import rounds
 from benchmarks.export_report import report
 from benchmarks.receiver import receiving
 from benchmarks.rounds import Round
@@ -146,25 +145,18 @@ def _listens(url: str) -> bool:
     return True
 
 
-def measure(cases: Sequence[str], number: int) -> list[Round]:
-    """Run all children of some cases, round by round."""
-    order = [(case, variant) for case in cases for variant in VARIANTS[case]]
+def measure(order: Sequence[tuple[str, str]], number: int) -> list[Round]:
+    """Run children, round by round."""
     return rounds.run(order, number, run_child)
 
 
-def main() -> None:
-    """Measure, print the tables and write the section."""
-    parser = argparse.ArgumentParser(prog="benchmarks.exporting", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=4, help="rounds (default 4)")
-    parser.add_argument("--case", nargs="+", choices=VARIANTS, help="only these; writes no section")
-    parser.add_argument("--results", type=Path, default=results.RESULTS, help="file of the section")
-    options = parser.parse_args()
-    section = report(measure(options.case or tuple(VARIANTS), options.rounds))
-    print(section)
-    if not options.case:
-        results.write("export", section, options.results)
-
-
 if __name__ == "__main__":
-    main()
+    rounds.main(
+        "export",
+        module="benchmarks.exporting",
+        doc=__doc__,
+        variants=VARIANTS,
+        measure=measure,
+        report=report,
+        default=4,
+    )

@@ -10,7 +10,6 @@ that of ``bare`` in the same round, in microseconds an item; the medians over th
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import discard, results, rounds
+from benchmarks import discard, rounds
 from benchmarks.micro_report import report
 from benchmarks.rounds import Round
 
@@ -95,26 +94,19 @@ def environment() -> Iterator[dict[str, str]]:
             server.wait()
 
 
-def measure(cases: Sequence[str], number: int) -> list[Round]:
-    """Run all children of some cases, round by round."""
-    order = [(case, variant) for case in cases for variant in VARIANTS[case]]
+def measure(order: Sequence[tuple[str, str]], number: int) -> list[Round]:
+    """Run children, round by round."""
     with environment() as environ:
         return rounds.run(order, number, lambda case, variant: run_child(case, variant, environ))
 
 
-def main() -> None:
-    """Measure, print the tables and write the section."""
-    parser = argparse.ArgumentParser(prog="benchmarks.micro", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rounds", type=int, default=6, help="rounds (default 6)")
-    parser.add_argument("--case", nargs="+", choices=VARIANTS, help="only these; writes no section")
-    parser.add_argument("--results", type=Path, default=results.RESULTS, help="file of the section")
-    options = parser.parse_args()
-    section = report(measure(options.case or tuple(VARIANTS), options.rounds))
-    print(section)
-    if not options.case:
-        results.write("micro", section, options.results)
-
-
 if __name__ == "__main__":
-    main()
+    rounds.main(
+        "micro",
+        module="benchmarks.micro",
+        doc=__doc__,
+        variants=VARIANTS,
+        measure=measure,
+        report=report,
+        default=6,
+    )
