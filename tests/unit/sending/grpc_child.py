@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from concurrent import futures
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -67,29 +68,51 @@ class Receiver(grpc.GenericRpcHandler):
 
 
 class Relay:
-    """Passes on what comes to a port, and counts its bytes."""
+    """Passes on what comes to a port, and counts its bytes.
+
+    It ends before the interpreter does: a thread that writes while that ends aborts the process.
+    """
 
     def __init__(self, port: int) -> None:
         self.bytes = 0
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._open: list[socket.socket] = [self._listener]
+        self._threads: list[threading.Thread] = []
+        self._begin(self._accept)
+
+    def close(self) -> None:
+        """End all connections, and wait until nothing runs any more."""
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for one in self._open:
+            one.close()
+
+    def _begin(self, target: Callable[..., None], *args: Any) -> None:
+        self._threads.append(threading.Thread(target=target, args=args))
+        self._threads[-1].start()
 
     def _accept(self) -> None:
-        while True:
-            near, _ = self._listener.accept()
-            far = socket.create_connection(("127.0.0.1", self._to))
-            for source, sink, counts in ((near, far, True), (far, near, False)):
-                threading.Thread(
-                    target=self._pump, args=(source, sink, counts), daemon=True
-                ).start()
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                self._open.append(near)
+                far = socket.create_connection(("127.0.0.1", self._to))
+                self._open.append(far)
+                self._begin(self._pump, near, far, True)
+                self._begin(self._pump, far, near, False)
 
     def _pump(self, source: socket.socket, sink: socket.socket, counts: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
                 self.bytes += len(data) if counts else 0
                 sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
 
 
 def run(case: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +134,7 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
             stack.callback(lambda: server.stop(None).wait())
         stack.callback(receiver.waiting.set)
         relay = Relay(port)
+        stack.callback(relay.close)
         environ = {
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
             "OTEL_EXPORTER_OTLP_ENDPOINT": case.get("endpoint", "http://localhost:PORT"),
