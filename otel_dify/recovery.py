@@ -15,7 +15,6 @@ from opentelemetry.sdk.trace import SpanLimits
 
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.spans import SpanEncoder
-from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.journal.frames import Sort, frames
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.opened import begun, end
@@ -63,10 +62,10 @@ class Recovery:
             return
         known = _Known(place)
         last_ns = max(known.last_ns, _last_log(place), *_written(place))
-        home, attributes = Home.at(place), Attributes()
+        home = Home.at(place)
         spans = Journal("traces", home, _NO_LIMIT, 1, known.free)
         logs = Journal("logs", home, _NO_LIMIT, 1, known.free)
-        events = JournalLogs(LogEncoder(attributes), logs, SCOPE, _nobody)
+        events = JournalLogs(LogEncoder(), logs, SCOPE, _nobody)
         write_span = SpanWriter(
             JournalSpans(SpanEncoder(), spans, SCOPE, _nobody), SpanLimits()
         ).write

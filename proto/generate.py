@@ -30,7 +30,6 @@ CLASSES = (
     "KeyValue",
     "OfResource",
     "OfScope",
-    "LogRecordOfScope",
     "MetricOfScope",
 )
 

@@ -131,7 +131,7 @@ class OtelDifyLogExporter(_Journaled, LogRecordExporter):
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         super().__init__("logs", environ)
-        self._encode = LogEncoder(Attributes()).encode_readable
+        self._encode = LogEncoder().encode_readable
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Put log records into the journal."""

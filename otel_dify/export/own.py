@@ -11,7 +11,6 @@ from otel_dify.export.adoption import Adoption
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.request import encode_resource
 from otel_dify.export.encoding.spans import SpanEncoder
-from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.opened import Opened
 from otel_dify.export.journal.place import Home, Place
@@ -63,7 +62,6 @@ class OwnExport:
         journals = settings.journal()
         self._root = root = None if journals is None else journals / folder
         self._home = Home(root, owner, encode_resource(resource))
-        self._attributes = Attributes()
         self._counts = counts or Uncounted()
         self._most_bytes = settings[s.JOURNAL_SIZE] << 20
         self.opened = Opened(self._home)
@@ -126,7 +124,7 @@ class OwnExport:
     def logs(self, scope: InstrumentationScope) -> LogOutlet:
         """Make the outlet of the log records of a scope."""
         sender = self._senders["logs"]
-        return JournalLogs(LogEncoder(self._attributes), sender.journal, scope, sender.start)
+        return JournalLogs(LogEncoder(), sender.journal, scope, sender.start)
 
     def flush(self, timeout_ms: int) -> None:
         """Send what waits."""

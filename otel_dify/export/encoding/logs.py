@@ -1,27 +1,42 @@
-"""Log records as OTLP (``opentelemetry/proto/logs/v1/logs.proto``)."""
+"""Log records as OTLP (``opentelemetry/proto/logs/v1/logs.proto``), put together by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from struct import Struct, error
 from typing import TYPE_CHECKING, Any
 
-from otel_dify.export.encoding import lean
-from otel_dify.export.encoding.values import Attributes, as_number, as_text, set_value
+from otel_dify.export.encoding.names import Names
+from otel_dify.export.encoding.values import Attributes, any_value, as_number, as_text
+from otel_dify.export.encoding.wire import field, varint
 from otel_dify.guard import failed
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
 
+# Tags of ScopeLogs and LogRecord, with the length behind them where that is known.
+_RECORD = b"\x12"
+_TIMES = Struct("<BQBQ")
+_TIME, _OBSERVED = 0x09, 0x59
+_SEVERITIES = tuple(bytes((0x10, number)) for number in range(25))
+_SEVERITY_TEXT, _BODY, _ATTRIBUTE, _DROPPED = b"\x1a", b"\x2a", b"\x32", b"\x38"
+_FLAGS, _TRACE_ID, _SPAN_ID, _EVENT_NAME = b"\x45", b"\x4a\x10", b"\x52\x08", b"\x62"
+_TEXT = b"\x0a"  # AnyValue
+
 
 class LogEncoder:
     """Encodes log records.
 
+    May be used by many threads.
+
     Args:
-        attributes: encodes their attributes.
+        at_most: how many texts of attributes are kept (``Attributes``), and how many names.
     """
 
-    def __init__(self, attributes: Attributes) -> None:
-        self._attributes = attributes.encode
+    def __init__(self, at_most: int = 4096) -> None:
+        self._attributes = Attributes(at_most, _ATTRIBUTE).encode
+        self._severities = Names(_SEVERITY_TEXT, at_most)
+        self._names = Names(_EVENT_NAME, at_most)
 
     def encode(  # noqa: PLR0917 - called for every record: names would cost, too
         self,
@@ -56,40 +71,28 @@ class LogEncoder:
         Raises:
             OverflowError: an id has too many bits.
         """
-        record = lean.LogRecordOfScope()
-        log = record.log_record
-        if trace_id:
-            log.trace_id = trace_id.to_bytes(16)
-        if span_id:
-            log.span_id = span_id.to_bytes(8)
-        if flags:
-            log.flags = flags
-        log.severity_number = severity_number
         try:
-            log.time_unix_nano = at_ns
-            log.observed_time_unix_nano = observed_ns
-            if severity_text:
-                log.severity_text = severity_text
-            if event_name:
-                log.event_name = event_name
-        except (TypeError, ValueError):
-            # Half a surrogate pair, or a time that a program has given as a float. One such costs
-            # OpenTelemetry's exporter the batch.
-            log.time_unix_nano = as_number(at_ns)
-            log.observed_time_unix_nano = as_number(observed_ns)
-            log.severity_text = as_text(severity_text)
-            log.event_name = as_text(event_name)
-        try:
-            set_value(log.body, body)
-        except Exception as error:  # noqa: BLE001 - a body may be of any class
-            log.body.Clear()
-            failed("otel_dify.export.encoding.body", error)
+            times = _TIMES.pack(_TIME, at_ns, _OBSERVED, observed_ns)
+        except error:
+            # A program has given a time as a float. That costs OpenTelemetry's exporter the batch.
+            times = _TIMES.pack(_TIME, as_number(at_ns), _OBSERVED, as_number(observed_ns))
+        parts = [times, _SEVERITIES[severity_number]]
+        if severity_text:
+            parts.append(self._severities[severity_text])
+        parts.append(_body(body))
         if attributes:
-            log.attributes.extend(self._attributes(attributes))
+            parts += self._attributes(attributes)
         if dropped:
-            log.dropped_attributes_count = dropped
-        encoded: bytes = record.SerializeToString()
-        return encoded
+            parts.append(_DROPPED + varint(dropped))
+        if flags:
+            parts.append(_FLAGS + flags.to_bytes(4, "little"))
+        if trace_id:
+            parts.append(_TRACE_ID + trace_id.to_bytes(16))
+        if span_id:
+            parts.append(_SPAN_ID + span_id.to_bytes(8))
+        if event_name:
+            parts.append(self._names[event_name])
+        return field(_RECORD, b"".join(parts))
 
     def encode_readable(self, record: ReadableLogRecord) -> bytes:
         """Return a log record of the SDK as ``encode`` does."""
@@ -108,3 +111,18 @@ class LogEncoder:
             plain.event_name,
             record.dropped_attributes,
         )
+
+
+def _body(body: Any) -> bytes:
+    """Encode a body; one that OTLP has no type for is empty."""
+    if type(body) is str:
+        try:
+            text = body.encode()
+        except UnicodeError:
+            text = as_text(body).encode()
+        return field(_BODY, field(_TEXT, text))
+    try:
+        return field(_BODY, any_value(body))
+    except Exception as error:  # noqa: BLE001 - a body may be of any class
+        failed("otel_dify.export.encoding.body", error)
+        return field(_BODY, b"")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link
 
+from otel_dify.export.encoding.names import Names
 from otel_dify.export.encoding.values import Attributes, as_number, as_text
 from otel_dify.export.encoding.wire import field, varint
 
@@ -58,9 +59,8 @@ class SpanEncoder:
         self._attributes = Attributes(at_most, _ATTRIBUTE).encode
         self._attributes_of_event = Attributes(at_most, _ATTRIBUTE_OF_EVENT).encode
         self._attributes_of_link = Attributes(at_most, _ATTRIBUTE_OF_LINK).encode
-        self._at_most = at_most
-        self._names: dict[str, bytes] = {}
-        self._names_of_events: dict[str, bytes] = {}
+        self._names = Names(_NAME, at_most)
+        self._names_of_events = Names(_NAME_OF_EVENT, at_most)
 
     def encode(  # noqa: PLR0917 - called for every span: names would cost, too
         self,
@@ -108,7 +108,7 @@ class SpanEncoder:
             parts.append(_PARENT_ID + parent.span_id.to_bytes(8))
             if parent.is_remote:
                 flags = _REMOTE
-        parts.append(self._names.get(name) or self._name(name))
+        parts.append(self._names[name])
         parts.append(_KINDS[kind._value_])
         try:
             parts.append(_TIMES.pack(_START, start_ns, _END, end_ns))
@@ -130,18 +130,6 @@ class SpanEncoder:
             parts += (tag + varint(number) for tag, number in zip(_DROPPED, dropped, strict=True))
         parts.append(_FLAGS + flags)
         return field(_SPAN, b"".join(parts))
-
-    def _name(self, name: Any) -> bytes:
-        """Encode a name of a span that was not met lately, and keep it."""
-        encoded = field(_NAME, as_text(name).encode())
-        self._names = _with(self._names, self._at_most, name, encoded)
-        return encoded
-
-    def _name_of_event(self, name: Any) -> bytes:
-        """Do the same with that of an event."""
-        encoded = field(_NAME_OF_EVENT, as_text(name).encode())
-        self._names_of_events = _with(self._names_of_events, self._at_most, name, encoded)
-        return encoded
 
     def encode_readable(self, span: ReadableSpan) -> bytes:
         """Return a span of the SDK as ``encode`` does."""
@@ -167,7 +155,7 @@ class SpanEncoder:
             at = _TIME_OF_EVENT.pack(_TIME_OF_EVENT_TAG, event.timestamp)
         except error:
             at = _TIME_OF_EVENT.pack(_TIME_OF_EVENT_TAG, as_number(event.timestamp))
-        parts = [at, self._names_of_events.get(name) or self._name_of_event(name)]
+        parts = [at, self._names_of_events[name]]
         if attributes:
             parts += self._attributes_of_event(attributes)
         # Only the SDK's kind of attributes counts them, and asking costs as much as encoding.
@@ -187,13 +175,3 @@ class SpanEncoder:
             parts.append(_DROPPED_OF_LINK + varint(link.dropped_attributes))
         parts.append(_FLAGS_OF_LINK + (_REMOTE if context.is_remote else _KNOWN_WHETHER_REMOTE))
         return field(_LINK, b"".join(parts))
-
-
-def _with(names: dict[str, bytes], at_most: int, name: Any, encoded: bytes) -> dict[str, bytes]:
-    """Return names that are kept with one more, or that alone where there are too many."""
-    if type(name) is not str:
-        return names
-    if len(names) >= at_most:
-        return {name: encoded}
-    names[name] = encoded
-    return names

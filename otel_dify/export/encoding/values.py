@@ -177,6 +177,19 @@ def key_value(key: str, value: Any) -> bytes | None:
     return encoded
 
 
+def any_value(value: Any) -> bytes:
+    """Return a value as an encoded AnyValue.
+
+    Raises:
+        TypeError: OTLP has no type for it.
+        ValueError: lists and mappings in it are nested deeper than parsers read.
+    """
+    message = lean.KeyValue().value
+    set_value(message, value)
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
 def set_value(message: Any, value: Any, room: int = _ROOM) -> None:  # noqa: C901 - one case a type
     """Set an AnyValue.
 

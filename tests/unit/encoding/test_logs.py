@@ -16,7 +16,6 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TraceFlags
 
 from otel_dify.export.encoding.logs import LogEncoder
-from otel_dify.export.encoding.values import Attributes
 from otel_dify.guard import caught
 from tests.unit.encoding.generated import (
     anything,
@@ -30,7 +29,7 @@ from tests.unit.encoding.generated import (
     times,
 )
 
-ENCODER = LogEncoder(Attributes(at_most=50))
+ENCODER = LogEncoder(at_most=50)
 
 
 @st.composite

@@ -19,7 +19,6 @@ from otel_dify import table as t
 from otel_dify.export.delivery import lost
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.spans import SpanEncoder
-from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.journal.frames import Sort, frames
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.opened import FILE, Opened, end
@@ -47,14 +46,13 @@ class Victim:
         self.home: Home = home_in(root)
         traces = Journal("traces", self.home, NO_LIMIT, 64)
         logs = Journal("logs", self.home, NO_LIMIT, 64)
-        attributes = Attributes()
         self.store = OwnStore(Exemplars(), Cells())
         self.signals = Signals(
             mock.Mock(attributes={}),
             Settings({}),
             self.store,
             JournalSpans(SpanEncoder(), traces, SCOPE, lambda: None),
-            lambda scope: JournalLogs(LogEncoder(attributes), logs, scope, lambda: None),
+            lambda scope: JournalLogs(LogEncoder(), logs, scope, lambda: None),
             opened=Opened(self.home),
         )
         self.recorder = self.signals.recorder
