@@ -38,9 +38,10 @@ _SHORT = 100
 _AGAIN_S = 10.0
 """Seconds until the next attempt where there can be no file."""
 _HEAD = Struct("<II")
+_ROOM = SLOT - _HEAD.size
 _LENGTH = Struct("<I")
-_VERSION = 4
-"""Version of ``marshal`` that every supported Python reads and writes."""
+_VERSION = 2
+"""Version of ``marshal``: later ones look for what is in it twice, which takes as long again."""
 
 type Plain = str | bool | int | float | Sequence[str]
 
@@ -85,7 +86,7 @@ class Opened:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._view: mmap.mmap | None = None
-        self._path: Path | None = None
+        self._folder: Path | None = None
         self._slots = 0
         self._free: list[int] = []
         self._not_before = 0.0
@@ -96,7 +97,8 @@ class Opened:
         if text is None:
             return None
         with process.counting:
-            if self._path is not None and self._home.made not in {None, self._path.parent}:
+            made = self._home.made
+            if made is not self._folder and made is not None and self._folder is not None:
                 # Somebody has removed the folder, and there is another.
                 self._map(self._slots)
             if not self._free and not self._map(self._slots + max(_GROW, self._slots)):
@@ -134,9 +136,9 @@ class Opened:
             # The journal says so.
             self._not_before = time.monotonic() + _AGAIN_S
             return False
-        if self._view is not None and self._path != folder / FILE:
+        if self._view is not None and self._folder is not folder:
             view[: len(self._view)] = self._view[:]
-        self._view, self._path = view, folder / FILE
+        self._view, self._folder = view, folder
         self._free += range(self._slots, slots)
         self._slots = slots
         return True
@@ -144,26 +146,23 @@ class Opened:
 
 def _fitting(begun: Begun) -> bytes | None:
     """Describe an operation so that it fits into a slot; none where it cannot be described."""
-    for one in _shorter(begun):
-        # What is of a type that `marshal` does not know goes with the attributes.
-        with suppress(ValueError):
-            text = _text(one)
-            if len(text) <= SLOT - _HEAD.size:
-                return text
-    return None
+    text = _text(begun)
+    if text is not None:
+        return text
+    short = {name: value for name, value in begun.attributes.items() if len(str(value)) <= _SHORT}
+    text = _text(begun._replace(attributes=short))
+    if text is not None:
+        return text
+    return _text(begun._replace(attributes={}, state="", span_name=begun.span_name[:_SHORT]))
 
 
-def _shorter(begun: Begun) -> Iterator[Begun]:
-    """Yield an operation, and then what says ever less of it."""
-    yield begun
-    attributes = begun.attributes
-    short = {name: value for name, value in attributes.items() if len(str(value)) <= _SHORT}
-    yield begun._replace(attributes=short)
-    yield begun._replace(attributes={}, state="", span_name=begun.span_name[:_SHORT])
-
-
-def _text(begun: Begun) -> bytes:
-    return marshal.dumps((*begun,), _VERSION)  # type: ignore[arg-type] # all of it is plain
+def _text(begun: Begun) -> bytes | None:
+    """Describe all of an operation; none where that is too long, or of a type that is not plain."""
+    try:
+        text = marshal.dumps(tuple(begun), _VERSION)  # type: ignore[arg-type] # all of it is plain
+    except ValueError:
+        return None
+    return text if len(text) <= _ROOM else None
 
 
 def _mapped(path: Path, size: int) -> mmap.mmap:
@@ -188,7 +187,7 @@ def begun(folder: Path) -> Iterator[tuple[int, Begun]]:
     for at in range(0, len(content) - SLOT + 1, SLOT):
         length, checksum = _HEAD.unpack_from(content, at)
         text = content[at + _HEAD.size : at + _HEAD.size + length]
-        if 0 < length <= SLOT - _HEAD.size and crc32(text) == checksum:
+        if 0 < length <= _ROOM and crc32(text) == checksum:
             # Another version may have said other things.
             with suppress(TypeError):
                 yield at // SLOT, Begun(*marshal.loads(text))  # noqa: S302 - written by a process of ours, 0600

@@ -20,7 +20,8 @@ logger = logging.getLogger("otel_dify")
 
 SLOW_S = 10.0
 """Seconds from which on waiting for a connection is worth a warning."""
-
+_QUICK_NS = 1_000_000
+"""Nanoseconds below which nobody has waited: a connection was there."""
 
 _KEPT = "_otel_dify_checkouts"
 """Where a pool keeps what its checkouts have in common."""
@@ -65,6 +66,9 @@ def attach(module: ModuleType) -> None:
 @never_raises("otel_dify.sources.libraries.pools end")
 def _ended(pool: Any, elapsed_ns: int, error: BaseException | None = None) -> None:
     checkouts = pool.__dict__.get(_KEPT) or _learn(pool)
+    if elapsed_ns < _QUICK_NS and error is None:
+        checkouts.counted(elapsed_ns)
+        return
     checkouts.ended("", None, elapsed_ns, error)
     if elapsed_ns > SLOW_S * 1e9:
         logger.warning(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from otel_dify import table as t
 from otel_dify.operations.current import around, start
@@ -91,11 +92,32 @@ class Folding:
         if above is not None and self._system:
             folded = above.folded or above.folding()
             folded.add(self._system, elapsed_ns, given if self._has_shapes else "")
+        key = beginning if error is None else (beginning, type(error))
+        series = self._known_series(recorder).get(key)
+        if series is None:
+            series = self._find(recorder, key, beginning, error)
+        series.record(elapsed_ns / 1e9, span, time.time_ns())
+
+    def counted(self, elapsed_ns: int) -> None:
+        """Take one that is neither looked for in a trace nor by its name: it is a point only.
+
+        Args:
+            elapsed_ns: what it took, nanoseconds.
+        """
+        pipeline = process.pipeline or process.recording()
+        if pipeline is None:
+            return
+        recorder = pipeline.recorder
+        series = self._known_series(recorder).get("")
+        if series is None:
+            series = self._find(recorder, "", "", None)
+        series.record(elapsed_ns / 1e9, INVALID_SPAN_CONTEXT, time.time_ns())
+
+    def _known_series(self, recorder: Recorder) -> dict[Any, Series]:
+        """Return the series that were found in a recorder: a forked child has another."""
         if self._recorder is not recorder:
             self._recorder, self._series = recorder, {}
-        key = beginning if error is None else (beginning, type(error))
-        series = self._series.get(key) or self._find(recorder, key, beginning, error)
-        series.record(elapsed_ns / 1e9, span, time.time_ns())
+        return self._series
 
     def _find(
         self, recorder: Recorder, key: Any, beginning: Any, error: BaseException | None
