@@ -3,7 +3,7 @@
 A round starts Dify in each configuration, one after the other, and every other round goes
 backwards, so that a machine that gets slower or faster is the same for all. The first one is what
 the others are held against. All three signals are on, by our own export with its journal, or as the
-built-in telemetry sends them, to an OTLP sink whose CPU is not counted; content is off. CPU is that
+built-in telemetry sends them, to a Collector whose CPU is not counted; content is off. CPU is that
 of all processes of api and worker, user and system, over the runs and the 6 seconds after them in
 which the last is exported.
 
@@ -65,16 +65,19 @@ def run(rig: Rig, file: Path, options: argparse.Namespace) -> None:
     if done:
         for key in ("names", "app", "n", "c"):
             setattr(options, key, done[-1][0][key])
-    rig.start()
-    for number in range(len(done), options.pairs):
-        for name in options.names if number % 2 == 0 else reversed(options.names):
-            _say(f"round {number + 1} of {options.pairs}: {name}")
-            line = measure(rig, name, options)
-            asked = {key: getattr(options, key) for key in ("names", "app", "n", "c")}
-            with file.open("a", encoding="utf-8") as out:
-                out.write(json.dumps({"series": series, "round": number, **asked, **line}) + "\n")
-            _say(json.dumps(line))
-    rig.stop_dify()
+    asked = {key: getattr(options, key) for key in ("names", "app", "n", "c")}
+    with rig.started():
+        for number in range(len(done), options.pairs):
+            for name in options.names if number % 2 == 0 else reversed(options.names):
+                _say(f"round {number + 1} of {options.pairs}: {name}")
+                line = measure(rig, name, options)
+                _append(file, {"series": series, "round": number, **asked, **line})
+                _say(json.dumps(line))
+
+
+def _append(file: Path, line: Line) -> None:
+    with file.open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line) + "\n")
 
 
 def _say(text: str) -> None:

@@ -14,21 +14,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import rounds
+from benchmarks.collecting import collecting
 from benchmarks.export_report import report
 from benchmarks.receiver import receiving
 from benchmarks.rounds import Round
-from collector.native.build import ensure
 from collector.native.layout import Ports
-from collector.native.programs import COLLECTOR
 
 ROOT = Path(__file__).parent.parent
 _EACH = ("stock", "ours", "ours-sdk")
@@ -48,20 +43,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "backlog": ("ours",),
 }
 _CHILD_SECONDS = 300
-_COLLECTOR_SECONDS = 30
 # Loops make more than a process of Dify does: what is dropped would not be measured. Memory is
 # measured with the queue that there is by default.
 _QUEUES = {"OTEL_BSP_MAX_QUEUE_SIZE": "262144", "OTEL_BLRP_MAX_QUEUE_SIZE": "262144"}
-_CONFIGURATION = """
-receivers:
-  otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}
-exporters:
-  debug: {{verbosity: basic, sampling_initial: 1, sampling_thereafter: 1000000}}
-service:
-  telemetry: {{metrics: {{level: none}}}}
-  pipelines:
-    traces: {{receivers: [otlp], exporters: [debug]}}
-"""
 
 
 def _environment(case: str, variant: str, url: str, state: Path) -> dict[str, str]:
@@ -86,8 +70,8 @@ def run_child(case: str, variant: str) -> dict[str, Any]:
     state = Path(tempfile.mkdtemp(prefix="otel_dify-bench-"))
     try:
         if case == "collector":
-            with collector(state) as url:
-                return _child(case, variant, _environment(case, variant, url, state))
+            with collecting() as collector:
+                return _child(case, variant, _environment(case, variant, collector.url, state))
         if case == "memory, nobody there":
             url = f"http://127.0.0.1:{Ports.free().otlp_http}"
             return _child("memory", variant, _environment(case, variant, url, state))
@@ -111,38 +95,6 @@ def _child(case: str, variant: str, environ: dict[str, str]) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-@contextmanager
-def collector(folder: Path) -> Iterator[str]:
-    """Run the Collector, built natively, with an exporter that drops everything."""
-    ports = Ports.free()
-    configuration = folder / "collector.yaml"
-    configuration.write_text(_CONFIGURATION.format(port=ports.otlp_http), encoding="utf-8")
-    started = subprocess.Popen(
-        [ensure(COLLECTOR) / "otelcol", "--config", configuration],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{ports.otlp_http}"
-    try:
-        deadline = time.monotonic() + _COLLECTOR_SECONDS
-        while not _listens(url) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield url
-    finally:
-        started.terminate()
-        started.wait()
-
-
-def _listens(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - ours, on this machine
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def measure(order: Sequence[tuple[str, str]], number: int) -> list[Round]:

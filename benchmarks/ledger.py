@@ -144,10 +144,9 @@ def main() -> None:
     options = parser.parse_args()
     rig = Rig.from_environment()
     if not options.summarise:
-        rig.start()
-        for name in options.names:
-            profile(rig, name, options)
-        rig.stop_dify()
+        with rig.started():
+            for name in options.names:
+                profile(rig, name, options)
     section = report(rig, options.names)
     print(section)
     results.write("ledger", section, options.results)

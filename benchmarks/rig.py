@@ -12,15 +12,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from benchmarks.collecting import Collecting, collecting
+
 PARTS = ("api", "worker")
 OFF = "off"
-_SINK_PORT = int(os.environ.get("SINK_PORT", "4318"))
-_SINK_SECONDS = 30
+_OTLP_PORT = 4318
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -48,6 +49,8 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run_folder = folder / "run"
+        self._collector: Collecting | None = None
+        self._before: dict[str, int] = {}
 
     @classmethod
     def from_environment(cls) -> Rig:
@@ -64,13 +67,23 @@ class Rig:
         """The Python that Dify runs on."""
         return self.folder / "venv/bin/python"
 
-    def start(self) -> None:
-        """Start what all configurations share, the OTLP sink included, where it is not up."""
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Have what all configurations share: a Collector, and what Dify needs where it is not up.
+
+        Dify is stopped at the end.
+        """
         self._script("up.sh", "infra")
-        self._script("up.sh", "sink")
+        with collecting(_OTLP_PORT) as collector:
+            self._collector = collector
+            try:
+                yield
+            finally:
+                self.stop_dify()
+                self._collector = None
 
     def restart_dify(self, name: str) -> None:
-        """Start api and worker anew in a configuration; what the sink has got so far is dropped.
+        """Start api and worker anew in a configuration.
 
         Raises:
             FileNotFoundError: there is no such configuration.
@@ -83,7 +96,7 @@ class Rig:
                     environ["PRE"] = line.removeprefix("PRE=").strip().strip('"')
             environ["OTEL_ENV"] = str(file)
         self.stop_dify()
-        _ask_sink("POST", "/truncate")
+        self._before = self._taken()
         self._script("up.sh", "app", **environ)
 
     def stop_dify(self) -> None:
@@ -108,11 +121,13 @@ class Rig:
         return summary
 
     def received(self) -> dict[str, int]:
-        """Return how many items the sink has got in this configuration, by signal."""
-        found = _ask_sink("GET", "/stats")
-        return {
-            signal: found.get(f"items:/v1/{signal}", 0) for signal in ("traces", "metrics", "logs")
-        }
+        """Return how many items the Collector has taken in this configuration, by signal."""
+        return {signal: taken - self._before[signal] for signal, taken in self._taken().items()}
+
+    def _taken(self) -> dict[str, int]:
+        if self._collector is None:
+            raise RuntimeError("the rig is not started")
+        return self._collector.taken()
 
     def pid(self, part: str) -> int:
         """Return the process that leads the session of a part, ``api`` or ``worker``."""
@@ -128,7 +143,7 @@ class Rig:
         """
         received = self.received()
         if sum(received.values()) > 0 if name == OFF else received["traces"] == 0:
-            raise RuntimeError(f"from the configuration {name!r} the OTLP sink got {received}")
+            raise RuntimeError(f"from the configuration {name!r} the Collector took {received}")
         return received
 
     def usage(self, part: str) -> Usage:
@@ -163,16 +178,6 @@ class Rig:
     def _environ() -> dict[str, str]:
         """Return this process's environment without what would set telemetry up by accident."""
         return {k: v for k, v in os.environ.items() if not k.startswith("OTEL_") and k != "PRE"}
-
-
-def _ask_sink(method: str, path: str) -> dict[str, int]:
-    connection = HTTPConnection("127.0.0.1", _SINK_PORT, timeout=_SINK_SECONDS)
-    try:
-        connection.request(method, path)
-        found: dict[str, int] = json.load(connection.getresponse())
-        return found
-    finally:
-        connection.close()
 
 
 def _stats() -> Iterator[list[str]]:
