@@ -18,7 +18,7 @@ from otel_dify import resource as resource_module
 from otel_dify import settings as s
 from otel_dify import table as t
 from otel_dify.export.batches import Batches, Sends
-from otel_dify.export.delivery import lost, quiet_stock_exporters
+from otel_dify.export.delivery import count_lost, quiet_stock_exporters
 from otel_dify.export.exporters import exporters, is_ours
 from otel_dify.export.journal.place import Place
 from otel_dify.export.outlets import AllLogs, AllSpans, LogOutlet, SpanOutlet
@@ -54,6 +54,7 @@ class Pipeline:
             quiet_stock_exporters()
             self._provide_gauges()
             self._metrics = metrics = Metrics(settings, self._resource, self._slot)
+            count_lost(metrics.store)
             ours = [signal for signal in ("traces", "logs") if is_ours(settings, signal)]
             owner = f"{re.sub(r'[^\w.-]', '_', role)}-{self._slot.number}"
             self._own = OwnExport(
@@ -103,7 +104,6 @@ class Pipeline:
     def _provide_gauges(self) -> None:
         gauges.provide(t.WORKERS, lambda: [(1, {})])
         gauges.provide(t.HOOK_FAILURES, _hook_failures)
-        gauges.provide(t.ITEMS_LOST, _items_lost)
 
     def _provide_progress(self) -> None:
         own = self._own
@@ -161,12 +161,6 @@ def _batches(
 def export_batch_size(queue: int) -> int:
     """Choose how many items are sent at once: the SDK's 512, or less where the queue is."""
     return min(512, queue)
-
-
-def _items_lost() -> list[tuple[float, dict[str, str]]]:
-    return [
-        (count, {"signal": signal, "reason": reason}) for (signal, reason), count in lost().items()
-    ]
 
 
 def _hook_failures() -> list[tuple[float, dict[str, str]]]:

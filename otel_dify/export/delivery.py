@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
 from typing import Any
 
 from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
+from otel_dify import table as t
+from otel_dify.export.progress import Counts, Uncounted
 from otel_dify.guard import say_once
 from otel_dify.process import process
 
@@ -32,19 +36,39 @@ class Lost:
 
     Attributes:
         items: their number, by signal and reason.
+        counts: counts them as a metric.
     """
 
     def __init__(self) -> None:
         self.items: Counter[tuple[str, str]] = Counter()
+        self.counts: Counts = Uncounted()
+
+    def count(self, signal: str, reason: str, number: int) -> None:
+        """Add to the metric."""
+        series = self.counts.series(t.ITEMS_LOST, {"signal": signal, "reason": reason})
+        series.record(number, INVALID_SPAN_CONTEXT, time.time_ns())
 
     def forked(self) -> None:
         """Count anew: the parent reports its own."""
         self.items.clear()
+        self.counts = Uncounted()
 
 
 def lost() -> Counter[tuple[str, str]]:
     """Return what this process could not deliver, by signal and reason."""
     return process.kept(Lost).items
+
+
+def count_lost(counts: Counts) -> None:
+    """Have what is lost counted as a metric, with what has been lost until now.
+
+    Args:
+        counts: counts it.
+    """
+    known = process.kept(Lost)
+    known.counts = counts
+    for (signal, reason), number in known.items.items():
+        known.count(signal, reason, number)
 
 
 def lose(signal: str, count: int, reason: str) -> None:
@@ -58,8 +82,10 @@ def lose(signal: str, count: int, reason: str) -> None:
             ``damaged`` (cannot be read), ``ended`` (with a process that had them in memory),
             ``failed`` (by an exporter that does not try again).
     """
+    known = process.kept(Lost)
     with process.counting:
-        lost()[signal, reason] += count
+        known.items[signal, reason] += count
+    known.count(signal, reason, count)
 
 
 class Delivery:

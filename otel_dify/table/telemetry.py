@@ -18,9 +18,9 @@ HOOK_FAILURES = Instrument(
 )
 ITEMS_LOST = Instrument(
     "otel_dify.export.lost",
-    "gauge",
+    "counter",
     "{item}",
-    "Spans, log records and metrics that this process could not deliver, by `signal` and `reason`",
+    "Spans, log records and metrics that could not be delivered, by `signal` and `reason`",
 )
 _FIELDS = "by `otel.component.type`; failures by `error.type`"
 EXPORTED = {

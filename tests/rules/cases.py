@@ -222,7 +222,9 @@ CASES = {
     "TelemetryLost": Case(
         (
             counter(
-                'otel_dify_export_lost{service_name="dify-api",signal="traces",reason="full"}', 0, 3
+                'otel_dify_export_lost_total{service_name="dify-api",signal="traces",reason="full"}',
+                0,
+                3,
             ),
         )
     ),

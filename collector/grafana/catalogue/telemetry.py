@@ -46,7 +46,7 @@ DASHBOARD = Dashboard(
                 lost(
                     "Lost in Dify's processes",
                     "Dify 进程中丢失的数据",
-                    "sum(otel_dify_export_lost)",
+                    "sum(otel_dify_export_lost_total)",
                 ),
                 lost(
                     "Failures of otel_dify's hooks",
