@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +22,10 @@ from otel_dify.export.encoding.metrics import MetricEncoder
 from otel_dify.export.encoding.request import encode_resource, encode_scope
 from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.exporters import is_ours
-from otel_dify.export.journal.backlog import waiting
+from otel_dify.export.journal.backlog import waiting_in
 from otel_dify.export.journal.journal import Journal
 from otel_dify.export.journal.opened import begun
-from otel_dify.export.journal.place import SEGMENT, Home, Place, lives
+from otel_dify.export.journal.place import Home, Place, lives
 from otel_dify.export.metrics import MetricSender
 from otel_dify.export.own import BATCH
 from otel_dify.export.progress import Uncounted
@@ -127,7 +126,7 @@ class Draining:
             adoption.leave()
         for home in homes:
             # Others may take over what is left.
-            home.leave() if self._waits(home.made) else home.delete()
+            home.leave() if home.made and waiting_in(home.made) else home.delete()
         for signal, sender in senders.items():
             report.signals[signal].sent = sender.arrived
         report.ended = self._counted.ended
@@ -183,7 +182,7 @@ class Draining:
         """Tell what is left and what is lost."""
         for root in _folders(self._folder):
             for place in _folders(root):
-                left = self._waits(place)
+                left = waiting_in(place)
                 report.in_use += bool(left) and lives(place)
                 for signal, count in left.items():
                     report.signals[signal].left += count
@@ -193,16 +192,6 @@ class Draining:
         for (signal, reason), count in lost().items():
             report.signals[signal].refused += count if reason in _GONE else 0
             report.signals[signal].damaged += count if reason == "damaged" else 0
-
-    @staticmethod
-    def _waits(place: Path | None) -> Counter[str]:
-        """Count the records that wait in a place, by signal."""
-        found: Counter[str] = Counter()
-        for path in () if place is None else place.glob(f"*{SEGMENT}"):
-            signal = path.name.partition("-")[0]
-            if count := waiting(path) if signal in s.SIGNALS else 0:
-                found[signal] += count
-        return found
 
 
 class _Counted:

@@ -70,7 +70,7 @@ def set_up(environ: Mapping[str, str] | None = None, command: Sequence[str] | No
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _drop_unusable_limits()
-    role = role_of(command or _program(sys.orig_argv))
+    role = role_of(command or program_of(sys.orig_argv))
 
     def make() -> Pipeline:
         # The SDK may refuse what it finds here, and is not to be loaded before gevent's patch.
@@ -117,7 +117,7 @@ def _not_about_twice(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("Attempting to instrument")
 
 
-def _program(command: Sequence[str]) -> Sequence[str]:
+def program_of(command: Sequence[str]) -> Sequence[str]:
     """Cut the interpreter and its options off a command line, as ``sys.orig_argv`` has it.
 
     ``sys.argv`` would not do: for ``python -m celery`` it holds no name under sitecustomize.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from otel_dify.cli.doctor.command import doctor
 from otel_dify.cli.drain import drain
+from otel_dify.cli.run import run
 from otel_dify.cli.view import view
 
 
@@ -14,5 +16,7 @@ def main() -> None:
     """OpenTelemetry for self-hosted Dify."""
 
 
+main.add_command(doctor)
 main.add_command(drain)
+main.add_command(run)
 main.add_command(view)

@@ -159,14 +159,25 @@ def _say_what_is_missing() -> None:
             f"{' or '.join(stands_in)} ({source.name})": None
             for source in SOURCES
             if source.name in process.kept(Attached).names and source.name.startswith("dify_")
-            for stands_in in (_EITHER.get(module, (module,)) for module in source.watches)
-            if not any(importable(module) for module in stands_in)
+            for stands_in in lacks(source)
         }
         if missing:
             say_once(
                 "This version of Dify lacks modules that otel_dify attaches to; what is done there "
                 f"is not seen, all else is: {', '.join(missing)}"
             )
+
+
+def lacks(source: Source) -> list[tuple[str, ...]]:
+    """Return the modules of a source that are not installed, each with those that stand in for it.
+
+    They are looked for, and not imported.
+    """
+    return [
+        stands_in
+        for stands_in in dict.fromkeys(_EITHER.get(name, (name,)) for name in source.watches)
+        if not any(importable(module) for module in stands_in)
+    ]
 
 
 def _attacher(source: Source) -> Callable[[ModuleType], None]:

@@ -5,6 +5,7 @@ Dify's services are the example host, laid out as Dify is (tests/compose/dify.ya
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -107,6 +108,20 @@ def test_each_container_of_dify_has_the_package_of_this_folder(dify: Deployment,
     assert version == project["version"]
     assert sorted(distros) == ["distro", "otel_dify"]
     assert "starts without telemetry" not in dify.compose("logs", name)
+
+
+def test_the_doctor_goes_the_whole_way_as_its_page_says(dify: Deployment) -> None:
+    """From within a container, by the names of the services, to all of the backends and back."""
+    page = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^docker compose exec (api .* doctor .*)$", page, re.MULTILINE)
+    # What a test has no terminal for, and a program that reads it.
+    service, _, doctor = command.partition(" ")
+    told = json.loads(dify.compose("exec", "-T", service, f"{doctor} --json"))
+    about = {finding["about"]: finding["severity"] for finding in told["findings"]}
+    assert told["counts"]["problem"] == 0, told["findings"]
+    for name in ("collector.name", "collector.takes", "clock", "journal.volume"):
+        assert about[name] == "ok"
+    assert {about[f"backends.{name}"] for name in ("jaeger", "prometheus", "loki")} == {"ok"}
 
 
 def test_the_websocket_service_is_watched_too(dify: Deployment) -> None:

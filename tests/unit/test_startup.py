@@ -11,7 +11,7 @@ from otel_dify import guard, startup
 from otel_dify.patching import gevent_pending
 from otel_dify.process import State, process
 from otel_dify.settings import SETTINGS
-from otel_dify.startup import NEEDED, _program, role_of
+from otel_dify.startup import NEEDED, program_of, role_of
 
 PYTHON = "/opt/venv/bin/python3.12"
 
@@ -37,7 +37,7 @@ PYTHON = "/opt/venv/bin/python3.12"
     ],
 )
 def test_a_role_is_told_from_the_command_line(command: list[str], role: str) -> None:
-    assert role_of(_program(command)) == role
+    assert role_of(program_of(command)) == role
 
 
 @pytest.mark.parametrize(

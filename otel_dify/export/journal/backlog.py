@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from otel_dify.export.delivery import lose
 from otel_dify.export.journal.batch import Batch, Reader
 from otel_dify.export.journal.frames import Sort, frames
 from otel_dify.export.journal.journal import TAKEN
+from otel_dify.export.journal.place import SEGMENT
 from otel_dify.export.journal.segment import START, Segment
+from otel_dify.settings import SIGNALS
 
 
 class Piece:
@@ -60,6 +62,16 @@ def waiting(path: Path) -> int:
     records = [end for sort, *_, end in found if sort == Sort.RECORD]
     segment.close()
     return sum(end > segment.acknowledged for end in records)
+
+
+def waiting_in(place: Path) -> Counter[str]:
+    """Count the records in the folder of one process that have not been sent, by signal."""
+    found: Counter[str] = Counter()
+    for path in place.glob(f"*{SEGMENT}"):
+        signal = path.name.partition("-")[0]
+        if count := waiting(path) if signal in SIGNALS else 0:
+            found[signal] += count
+    return found
 
 
 class Backlog:

@@ -16,7 +16,7 @@ def connect(host: str, port: int, exchange: Exchange) -> socket.socket:
     Raises:
         OSError: none does; the error of the last.
     """
-    addresses = _addresses(host, port, exchange)
+    addresses = addresses_of(host, port, exchange)
     last: OSError = OSError("the name has no address")
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         made = socket.socket(family, kind, protocol)
@@ -36,7 +36,7 @@ def connect(host: str, port: int, exchange: Exchange) -> socket.socket:
     raise last
 
 
-def _addresses(host: str, port: int, exchange: Exchange) -> list[Any]:
+def addresses_of(host: str, port: int, exchange: Exchange) -> list[Any]:
     """Look a name up until the deadline.
 
     The system's resolver knows no timeout and tries for half a minute, so it is asked on a thread
