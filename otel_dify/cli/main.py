@@ -6,6 +6,7 @@ import click
 
 from otel_dify.cli.doctor.command import doctor
 from otel_dify.cli.drain import drain
+from otel_dify.cli.logs.command import logs
 from otel_dify.cli.run import run
 from otel_dify.cli.view import view
 
@@ -18,5 +19,6 @@ def main() -> None:
 
 main.add_command(doctor)
 main.add_command(drain)
+main.add_command(logs)
 main.add_command(run)
 main.add_command(view)

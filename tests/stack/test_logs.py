@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from collector.native.query import wait_until
+from otel_dify.cli.main import main
 from tests.stack.observed_fixtures import Observed
 
 REFERENCE: dict[str, list[str]] = yaml.safe_load(
@@ -132,3 +135,27 @@ def test_there_is_a_file_a_day_and_one_of_errors_only_and_one_of_answers(
     assert len(everything) > len(access)
     days = [path.name for path in (observed.folder / "logs").iterdir() if path.name != "error.json"]
     assert all(re.fullmatch(r"(app|access)-\d{4}-\d\d-\d\d\.json", name) for name in days)
+
+
+def test_the_command_reads_what_the_collector_wrote(observed: Observed) -> None:
+    """Its counts are those of the lines."""
+    everything = wait_until(lambda: lines_of(observed, "app-*.json"), what="app.json")
+    [path] = (observed.folder / "logs").glob("app-*.json")
+    copy = observed.folder / "app-copy.json"
+    # The Collector goes on writing.
+    copy.write_text("".join(f"{json.dumps(record)}\n" for record in everything))
+    assert path.exists()
+    told = CliRunner().invoke(main, ["logs", "--json", str(copy)])
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["unreadable"] == {str(copy): 0}
+    assert found["entries"] == len(everything)
+    errors = [record for record in everything if record["level"] == "ERROR"]
+    assert sum(each["count"] for each in found["errors"]) == len(errors)
+    answers = [record for record in everything if record.get("event") == "dify.http.request"]
+    counted: Counter[str] = Counter()
+    for each in found["requests"]:
+        counted.update(each["statuses"])
+    assert counted == Counter(f"{record['response_status'] // 100}xx" for record in answers)
+    longest = max(each["longest_s"] for each in found["requests"])
+    assert longest == max(record["response_time"] for record in answers)

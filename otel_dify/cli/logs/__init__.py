@@ -1,0 +1,1 @@
+"""``otel-dify logs``: what log files say, in bounded memory."""
