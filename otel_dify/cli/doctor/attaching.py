@@ -18,7 +18,7 @@ from otel_dify.settings import SDK_DISABLED
 
 _LOADING = "otel_dify.cli.doctor.loading"
 _PATIENCE_S = 180
-"""Seconds that importing Dify may take; it takes ten or so."""
+"""Seconds that importing Dify may take; it takes ten to twenty."""
 _REPORT = (
     "Report it to the project with this line; until then that is not seen, and all else is recorded"
 )
