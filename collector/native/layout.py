@@ -22,6 +22,7 @@ class Ports:
 
     otlp_grpc: int = 4317
     otlp_http: int = 4318
+    plugin_daemon: int = 4319
     collector_health: int = 13133
     collector_metrics: int = 8888
     jaeger_otlp: int = 14317
@@ -82,6 +83,11 @@ class Layout:
         return f"http://{HOST}:{self.ports.otlp_grpc}"
 
     @property
+    def plugin_daemon(self) -> str:
+        """URL of the receiver that drop-ins/plugin-daemon.yaml adds, OTLP/HTTP."""
+        return f"http://{HOST}:{self.ports.plugin_daemon}"
+
+    @property
     def collector_health(self) -> str:
         """The Collector's health page."""
         return f"http://{HOST}:{self.ports.collector_health}/"
@@ -118,6 +124,7 @@ class Layout:
             "OTELCOL_LISTEN": HOST,
             "OTELCOL_OTLP_GRPC_PORT": str(ports.otlp_grpc),
             "OTELCOL_OTLP_HTTP_PORT": str(ports.otlp_http),
+            "OTELCOL_PLUGIN_DAEMON_PORT": str(ports.plugin_daemon),
             "OTELCOL_HEALTH_PORT": str(ports.collector_health),
             "OTELCOL_METRICS_PORT": str(ports.collector_metrics),
             "OTELCOL_DATA_DIR": str(self.data / "collector"),

@@ -21,6 +21,7 @@ import yaml
 
 from collector.configure import alertmanager_config, jaeger_ui
 from collector.native.build import ensure
+from collector.native.layout import Ports
 from collector.native.programs import COLLECTOR, COMPOSE, MANIFEST, MODULES
 from otel_dify.settings import SETTINGS, Settings
 
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 OVERLAY = ROOT / "docker-compose.otel.yml"
 EXAMPLE = ROOT / ".env.otel.example"
 DIFY = Path(__file__).parent / "dify.yaml"
+PLUGIN_DAEMON = ROOT / "collector" / "drop-ins" / "plugin-daemon.yaml"
 INSTRUMENTED = ("api", "api_websocket", "worker", "worker_beat")
 # What there is no default for.
 CHOSEN = {"DIFY_OTEL_HOME": str(ROOT), "GRAFANA_PASSWORD": "chosen"}
@@ -103,8 +105,79 @@ def test_other_services_of_dify_are_left_alone(
     services: dict[str, dict[str, Any]], alone: dict[str, dict[str, Any]]
 ) -> None:
     for name, service in alone.items():
-        if name not in INSTRUMENTED:
+        if name not in {*INSTRUMENTED, "plugin_daemon"}:
             assert services[name] == service
+
+
+def test_the_plugin_daemon_is_told_where_to_send_and_nothing_else_changes(
+    services: dict[str, dict[str, Any]], alone: dict[str, dict[str, Any]]
+) -> None:
+    before, after = alone["plugin_daemon"], services["plugin_daemon"]
+    assert {key for key in after if after[key] != before.get(key)} == {"environment", "volumes"}
+    assert [(v["source"], v["read_only"]) for v in after["volumes"]] == [
+        (str(ROOT / "collector" / "plugin-daemon.sh"), True)
+    ]
+    told = after["environment"]
+    assert told["ENABLE_OTEL"] == "true"
+    port = Ports().plugin_daemon
+    assert told["OTLP_BASE_ENDPOINT"] == f"http://otel-collector:{port}"
+    assert f"OTELCOL_PLUGIN_DAEMON_PORT:-{port}" in PLUGIN_DAEMON.read_text(encoding="utf-8")
+    assert f"/etc/otelcol/drop-ins/{PLUGIN_DAEMON.name}" in str(
+        services["otel-collector"]["command"]
+    )
+
+
+def test_settings_of_dify_s_own_exporter_and_of_the_daemon_s_stay_apart() -> None:
+    """The names are the same, and both read Dify's .env."""
+    its_own = {
+        "ENABLE_OTEL": "false",
+        "OTLP_BASE_ENDPOINT": "http://elsewhere:4318",
+        "OTLP_TRACE_ENDPOINT": "http://elsewhere:4318/v1/traces",
+        "OTLP_METRIC_ENDPOINT": "http://elsewhere:4318/v1/metrics",
+        "OTEL_SAMPLING_RATE": "0.1",
+    }
+    answer = compose("config", "--format", "json", **CHOSEN, **its_own)
+    shown = json.loads(answer.stdout)["services"]
+    assert "elsewhere" not in str(shown["plugin_daemon"])
+    assert its_own.keys() < shown["plugin_daemon"]["environment"].keys()
+    assert shown["plugin_daemon"]["environment"]["OTEL_SAMPLING_RATE"] == "1"
+    telling = {n for n in shown if its_own.keys() & (shown[n].get("environment") or {}).keys()}
+    assert telling == {"plugin_daemon"}
+
+
+@pytest.mark.parametrize("wanted", ["true", "false"])
+@pytest.mark.parametrize("found", ["RealBackwardsInvocation).WithContext", "of 0.6.1"])
+def test_the_plugin_daemon_s_telemetry_is_left_off_where_it_would_tear_traces_apart(
+    services: dict[str, dict[str, Any]], tmp_path: Path, found: str, wanted: str
+) -> None:
+    """As its image starts it: with bash, which starts the program named /app/main."""
+    (tmp_path / "main").write_bytes(b"\0 github.com/x/calldify.(*" + found.encode() + b"\0\n")
+    read = tmp_path / "plugin-daemon.sh"
+    written = (ROOT / "collector" / read.name).read_text(encoding="utf-8")
+    read.write_text(written.replace("/app/main", str(tmp_path / "main")), encoding="utf-8")
+    environ = services["plugin_daemon"]["environment"] | {"ENABLE_OTEL": wanted}
+    [mounted] = services["plugin_daemon"]["volumes"]
+    assert environ["BASH_ENV"] == mounted["target"]
+    answer = subprocess.run(
+        ["/bin/bash", "-c", "echo migrated && exec env"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], **environ, "BASH_ENV": str(read)},
+    )
+    told = answer.stdout.splitlines()
+    on = wanted == "true" and "WithContext" in found
+    assert told[0] == "migrated"
+    assert f"ENABLE_OTEL={str(on).lower()}" in told
+    assert not any(line.startswith("BASH_ENV=") for line in told)
+    assert ("stays off" in answer.stderr) == (wanted == "true" and not on)
+
+
+def test_the_plugin_daemon_s_telemetry_can_be_left_off() -> None:
+    off = {"DIFY_OTEL_PLUGIN_DAEMON": "false"}
+    answer = compose("config", "--format", "json", **CHOSEN, **off)
+    told = json.loads(answer.stdout)["services"]["plugin_daemon"]["environment"]
+    assert told["ENABLE_OTEL"] == "false"
 
 
 def test_a_release_of_dify_without_a_websocket_service_is_one_service_less(tmp_path: Path) -> None:
@@ -191,14 +264,14 @@ def test_files_that_are_mounted_and_named_in_commands_exist(
             source = Path(bind["source"])
             if source.is_relative_to(DIFY.parent):
                 continue
-            assert source.is_dir()
+            assert source.exists()
             assert bind["read_only"]
             for word in service.get("command") or ():
                 _, found, inside = word.partition(bind["target"] + "/")
                 if found:
                     assert (source / inside).is_file()
                     checked += 1
-    assert checked == 8
+    assert checked == 9
 
 
 @pytest.mark.parametrize("drop_in", ["", "/etc/otelcol/drop-ins/log-files.yaml"])
