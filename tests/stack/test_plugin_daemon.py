@@ -382,6 +382,21 @@ def test_who_calls_a_plugin_s_endpoint_begins_a_trace_without_what_opens_it(daem
     }
 
 
+@pytest.mark.parametrize(
+    ("scope", "given", "name"),
+    [
+        (GIN, pairs(http__request__method="GET", url__path=f"/{CANARY}"), "GET"),
+        (SQL, pairs(db__query__text=f"'{CANARY}'", db__system__name="mysql"), "QUERY"),
+        (HTTP, pairs(http__method="GET"), "GET"),
+    ],
+)
+def test_a_span_without_the_usual_attributes_is_kept(
+    daemon: Daemon, scope: str, given: list[dict[str, Any]], name: str
+) -> None:
+    """What is lacking must not cost the request that it came in."""
+    assert daemon.request(scope, attributes=given, name=CANARY)["name"] == name
+
+
 def test_what_it_calls_of_dify_has_a_span_even_in_a_trace_of_its_own(daemon: Daemon) -> None:
     """So it is before 0.6.9: without it, what Dify then does would have no beginning."""
     got = daemon.request(HTTP, parentSpanId="", flags=257)
