@@ -20,7 +20,7 @@ from examples.demo.runs import (
 from otel_dify import table as t
 from otel_dify.cli.otlp_json import read
 from otel_dify.cli.records import Process, Telemetry
-from otel_dify.cli.traces import group, of_run
+from otel_dify.cli.traces import group, logs_of, of_run
 from otel_dify.cli.view import report
 
 _SIGNALS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
@@ -46,7 +46,8 @@ def embedded(folder: Path, *, keep: bool) -> None:
             )
             traces = of_run(group(telemetry.spans), run_id)
             last = example is EXAMPLES[-1]
-            say("", *report(telemetry, traces, WIDTH, metrics=last, logs=last))
+            logs = logs_of(traces, telemetry.logs) if last else ()
+            say("", *report(telemetry, traces, WIDTH, metrics=last, logs=logs))
         say(
             title("Look again"),
             f"   .venv/bin/otel-dify view {telemetry_folder}",

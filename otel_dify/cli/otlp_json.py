@@ -12,6 +12,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
+from otel_dify.cli.jaeger_json import spans_of
 from otel_dify.cli.records import Event, Kind, Link, Log, Point, Process, Span, Telemetry, Value
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _CUMULATIVE = (2, "AGGREGATION_TEMPORALITY_CUMULATIVE")
 def read(path: Path) -> Telemetry:
     """Read a file, or every ``.jsonl`` and ``.json`` file of a folder, into memory.
 
+    A file may also be what was saved from Jaeger's pages.
     Lines that are not OTLP JSON are left out and reported in ``problems``, one sentence a file:
     the last line of a file that is being written may be half there.
 
@@ -56,7 +58,11 @@ def read(path: Path) -> Telemetry:
                 if not line.strip():
                     continue
                 try:
-                    add(telemetry, json.loads(line))
+                    document = json.loads(line)
+                    if "data" in document:  # saved from Jaeger's pages
+                        telemetry.spans += spans_of(document)
+                    else:
+                        add(telemetry, document)
                 except (ValueError, TypeError, AttributeError, KeyError):
                     unreadable.append(number)
         if unreadable:
@@ -84,7 +90,7 @@ def add(telemetry: Telemetry, document: Json) -> None:
 
 
 def _spans(part: Json) -> Iterator[Span]:
-    process = _process(part)
+    process = process_of(part)
     for scope in part.get("scopeSpans") or ():
         for span in scope.get("spans") or ():
             status = span.get("status") or {}
@@ -107,11 +113,12 @@ def _spans(part: Json) -> Iterator[Span]:
                     Link(_id(link.get("traceId")), _id(link.get("spanId")))
                     for link in span.get("links") or ()
                 ),
+                kind=_kind(span.get("kind", 0)),
             )
 
 
 def _logs(part: Json) -> Iterator[Log]:
-    process = _process(part)
+    process = process_of(part)
     for scope in part.get("scopeLogs") or ():
         logger = (scope.get("scope") or {}).get("name", "")
         for record in scope.get("logRecords") or ():
@@ -134,7 +141,7 @@ def _logs(part: Json) -> Iterator[Log]:
 
 
 def _points(part: Json) -> Iterator[Point]:
-    process = _process(part)
+    process = process_of(part)
     for scope in part.get("scopeMetrics") or ():
         for metric in scope.get("metrics") or ():
             for key in _KINDS:
@@ -167,11 +174,18 @@ def _id(text: str | None) -> str:
     return bytes.fromhex(text or "").hex()
 
 
+def _kind(value: int | str) -> int:
+    """Return the number of a span kind, which OTLP JSON has as a number and others as a name."""
+    names = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+    return names.index(value.removeprefix("SPAN_KIND_")) if isinstance(value, str) else value
+
+
 def _number(point: Json) -> float:
     return float(point["asDouble"]) if "asDouble" in point else int(point.get("asInt", 0))
 
 
-def _process(part: Json) -> Process:
+def process_of(part: Json) -> Process:
+    """Tell the process that the records of one resource are of."""
     known = _attributes(part.get("resource") or {})
     keys = ("service.name", "service.instance.id", "process.pid")
     return Process(*(_shown(known.get(key, "")) for key in keys))

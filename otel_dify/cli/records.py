@@ -61,6 +61,7 @@ class Span:
         end_ns: 0 where the span was exported before it ended.
         failed: whether its status is an error.
         message: message of that status.
+        kind: OTLP's number of its span kind, 1 (internal) to 5 (consumer); 0 where it is not known.
     """
 
     trace_id: str
@@ -75,6 +76,7 @@ class Span:
     process: Process
     events: tuple[Event, ...] = ()
     links: tuple[Link, ...] = ()
+    kind: int = 0
 
     @property
     def duration_ns(self) -> int:

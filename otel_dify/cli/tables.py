@@ -122,8 +122,8 @@ def log_lines(logs: Iterable[Log], numbers: Mapping[Process, int]) -> list[str]:
     source_width = min(max((cells(log.source) for log in shown), default=0), 44)
     lines = []
     for log in shown:
-        colour, level = _severity(log)
-        first, *rest = _body(log)
+        colour, level = severity(log)
+        first, *rest = body_of(log)
         source = click.style(fit(plain(log.source), source_width), dim=True)
         lines.append(
             f"{clock(log.at_ns)}  [{numbers.get(log.process, '-')}]  "
@@ -133,14 +133,16 @@ def log_lines(logs: Iterable[Log], numbers: Mapping[Process, int]) -> list[str]:
     return lines
 
 
-def _severity(log: Log) -> tuple[str, str]:
+def severity(log: Log) -> tuple[str, str]:
+    """Return the colour of a log record and the name of its severity."""
     for least, colour, name in _SEVERITIES:
         if log.severity >= least:
             return colour, name
     return "white", plain(log.severity_text)[:5]
 
 
-def _body(log: Log) -> list[str]:
+def body_of(log: Log) -> list[str]:
+    """Return the lines of a log record: its body, then its stack."""
     body = log.body if isinstance(log.body, str) else json.dumps(log.body, ensure_ascii=False)
     stack = log.attributes.get("exception.stacktrace")
     text = f"{body}\n{stack}" if stack else body

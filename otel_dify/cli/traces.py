@@ -19,6 +19,7 @@ class Row:
     """One span in the order of the tree.
 
     Attributes:
+        parent: the span it stands below; none for a root.
         lines: tree lines that lead to it, such as ``│  ├─ ``; empty for a root.
         below: tree lines for what is written under it.
         stray: why a span that has a parent stands at the top; empty for all others.
@@ -26,6 +27,7 @@ class Row:
     """
 
     span: Span
+    parent: Span | None
     lines: str
     below: str
     stray: str
@@ -52,8 +54,16 @@ class Trace:
     @property
     def runs(self) -> tuple[str, ...]:
         """Workflow run ids in it, in order of appearance."""
-        ids = (s.text(t.RUN_ID.key) for s in self.spans)
-        return tuple(dict.fromkeys(run for run in ids if run))
+        return self._values(t.RUN_ID)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Message ids in it, in order of appearance."""
+        return self._values(t.MESSAGE_ID)
+
+    def _values(self, of: t.Attribute) -> tuple[str, ...]:
+        found = (s.text(of.key) for s in self.spans)
+        return tuple(dict.fromkeys(value for value in found if value))
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -124,6 +134,7 @@ def _walk(
         under = children[span.span_id]
         yield Row(
             span=span,
+            parent=None if span is top else parent,
             lines=lines,
             below=below + ("│  " if under else "   "),
             stray=_stray(span, known) if span is top else "",

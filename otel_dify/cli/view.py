@@ -1,143 +1,167 @@
-"""``otel-dify view``: traces, metrics and logs in the terminal, from OTLP JSON files."""
+"""``otel-dify view``: a run as a waterfall, in the terminal, as a page, or as JSON."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from otel_dify.cli.analysis import analyse
+from otel_dify.cli.asking import BackendError
+from otel_dify.cli.ids import of_runs
+from otel_dify.cli.machine import told
 from otel_dify.cli.moves import moved
-from otel_dify.cli.otlp_json import read
-from otel_dify.cli.tables import log_lines, metric_table, trace_table
-from otel_dify.cli.traces import Trace, group, logs_of, of_id, of_run, points_of
+from otel_dify.cli.options import (
+    arguments,
+    found,
+    latest,
+    opened,
+    reading,
+    say,
+    say_problems,
+    width,
+)
+from otel_dify.cli.tables import metric_table, trace_table
+from otel_dify.cli.traces import group, points_of
 from otel_dify.cli.waterfall import waterfall
-from otel_dify.settings import FILE_PATH, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from otel_dify.cli.records import Telemetry
+    from otel_dify.cli.origins import Origin
+    from otel_dify.cli.records import Log, Telemetry
+    from otel_dify.cli.traces import Trace
 
 _LISTED = 20
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), required=False)
-@click.option("--run", "run_id", metavar="ID", help="Show the run with this workflow run id.")
-@click.option("--trace", "trace_id", metavar="ID", help="Show the trace with this id.")
-@click.option("--last", is_flag=True, help="Show the latest run.")
+@click.argument("what", metavar="[ID|latest] [SOURCE]", nargs=-1)
+@click.option("--run", "run_id", metavar="ID", help="Show the run whose id begins so.")
+@click.option("--trace", "trace_id", metavar="ID", help="Show the trace whose id begins so.")
+@click.option("--last", is_flag=True, help="Show the latest run: the same as latest.")
 @click.option("--all", "everything", is_flag=True, help="List traces without a run, too.")
+@click.option("--logs", is_flag=True, help="Show its log lines where they were written.")
 @click.option("--metrics", is_flag=True, help="Show its app's metrics that moved meanwhile.")
-@click.option("--logs", is_flag=True, help="Show its log lines, too.")
+@click.option(
+    "--html",
+    "page",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page that needs nothing else instead.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+@reading
 def view(
     *,
-    path: Path | None,
+    what: tuple[str, ...],
     run_id: str | None,
     trace_id: str | None,
     last: bool,
     everything: bool,
-    metrics: bool,
     logs: bool,
+    metrics: bool,
+    page: Path | None,
+    as_json: bool,
+    source: str | None,
+    loki: str | None,
+    headers: tuple[str, ...],
 ) -> None:
-    """Show runs as waterfalls, from OTLP JSON lines.
+    """Show a run: what failed, where the time went, and every step as a waterfall.
 
-    PATH is a folder that the otlp_file exporters wrote, or one file of theirs or of the
-    Collector's file exporter. Without one it is OTEL_DIFY_FILE_PATH. Without --run, --trace or
-    --last the latest runs are listed.
+    ID is how the id of a run, a message or a trace begins; "latest" is the latest run, "latest~1"
+    the one before it. Without one, the latest runs are listed. SOURCE is the same as --from.
+
+    What it reads, it does not change: journals of running processes are read as well.
     """
-    if sum(map(bool, (run_id, trace_id, last))) > 1:
-        raise click.UsageError("--run, --trace and --last exclude each other: give one of them")
-    source = path or Settings()[FILE_PATH]
-    try:
-        telemetry = read(source)
-    except FileNotFoundError:
-        raise click.ClickException(
-            f"{source} does not exist. Name the folder that OTEL_DIFY_FILE_PATH is set to for "
-            "Dify, where OTEL_TRACES_EXPORTER=otlp_file writes"
-        ) from None
-    for problem in telemetry.problems:
-        click.secho(problem, fg="yellow", err=True, color=_coloured(os.environ, sys.stderr))
-    traces = group(telemetry.spans)
-    if not traces:
-        raise click.ClickException(
-            f"there are no spans in {source}. Spans are written within a second of their end: run "
-            "an app, or check that OTEL_TRACES_EXPORTER=otlp_file is set where Dify runs"
+    names, source = arguments(what, source, most=1)
+    named = [
+        (text, what, of)
+        for text, what, of in (
+            *((text, text, ()) for text in names),
+            (run_id, f"run {run_id}", ("run",)),
+            (trace_id, f"trace {trace_id}", ("trace",)),
+            ("latest" if last else None, "latest", ()),
         )
-    width = shutil.get_terminal_size((120, 24)).columns
-    if not (run_id or trace_id or last):
-        lines = listing(traces, width, everything=everything)
+        if text
+    ]
+    if len(named) > 1:
+        raise click.UsageError("an id, --run, --trace and --last exclude each other: give one")
+    place = opened(source, loki, headers)
+    if named:
+        telemetry, traces = found(place, *named[0])
+        written = _logs(place, telemetry, traces) if logs else None
     else:
-        lines = report(
-            telemetry, chosen(traces, run_id, trace_id), width, metrics=metrics, logs=logs
-        )
-    click.echo("\n".join(lines), color=_coloured(os.environ, sys.stdout))
+        telemetry, written = latest(place), None
+        say_problems(telemetry)
+        traces = group(telemetry.spans)
+    if page is not None:
+        if not named:
+            raise click.UsageError("--html is of one run: give an id, or latest")
+        from otel_dify.cli.page import page_of
+
+        page.write_text(page_of([analyse(trace) for trace in traces], written or ()), "utf-8")
+        click.echo(f"Wrote {page}")
+    elif as_json:
+        shown = traces if named else _listed(traces, everything=everything)
+        documents = [told(analyse(trace), written) for trace in shown]
+        click.echo(json.dumps(documents, ensure_ascii=False, indent=1))
+    elif named:
+        say(report(telemetry, traces, width(), metrics=metrics, logs=written or ()))
+    else:
+        say(listing(traces, width(), everything=everything))
+
+
+def _logs(place: Origin, telemetry: Telemetry, traces: Sequence[Trace]) -> list[Log]:
+    try:
+        return place.logs(telemetry, traces)
+    except BackendError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _listed(traces: Sequence[Trace], *, everything: bool) -> Sequence[Trace]:
+    return (traces if everything else of_runs(traces))[-_LISTED:]
 
 
 def listing(traces: Sequence[Trace], width: int, *, everything: bool) -> list[str]:
     """List the latest runs, or else traces, and say how to see one and what is left out."""
-    found = traces if everything else _with_runs(traces)
-    shown = found[-_LISTED:]
-    hints = ["See one with --run ID, --trace ID or --last; add --metrics and --logs."]
-    if earlier := len(found) - len(shown):
+    of = traces if everything else of_runs(traces)
+    shown = _listed(traces, everything=everything)
+    hints = ["See one by its id, or by as much of that as is unique: otel-dify view <id>"]
+    if earlier := len(of) - len(shown):
         hints.append(f"{earlier} earlier ones are not listed.")
-    if others := len(traces) - len(found):
+    if others := len(traces) - len(of):
         hints.append(f"{others} traces without a run are not listed: add --all.")
     return [*trace_table(shown, width), "", *hints]
 
 
-def _with_runs(traces: Sequence[Trace]) -> Sequence[Trace]:
-    """Leave out traces without a run, unless all are."""
-    return [trace for trace in traces if trace.runs] or traces
-
-
-def chosen(traces: Sequence[Trace], run_id: str | None, trace_id: str | None) -> list[Trace]:
-    """Find the traces of a run or with an id; the latest run's where neither is given.
-
-    Raises:
-        click.ClickException: there is none.
-    """
-    if run_id:
-        found, what = of_run(traces, run_id), f"run {run_id}"
-    elif trace_id:
-        found, what = of_id(traces, trace_id), f"trace {trace_id}"
-    else:
-        return [_with_runs(traces)[-1]]
-    if not found:
-        raise click.ClickException(
-            f"{what} is not among the {len(traces)} traces here. Without --run and --trace the "
-            "latest are listed"
-        )
-    return found
-
-
 def report(
-    telemetry: Telemetry, traces: Sequence[Trace], width: int, *, metrics: bool, logs: bool
+    telemetry: Telemetry,
+    traces: Sequence[Trace],
+    width: int,
+    *,
+    metrics: bool,
+    logs: Sequence[Log],
 ) -> list[str]:
-    """Render traces as waterfalls, then the metrics that moved and their log lines if wanted."""
+    """Render traces as waterfalls with their log records, then the metrics that moved.
+
+    Args:
+        telemetry: what they were read with.
+        traces: what to render.
+        width: cells of a line.
+        metrics: whether to say which metrics moved.
+        logs: their log records; nothing where nobody has asked for them.
+    """
     lines: list[str] = []
     processes = dict.fromkeys(process for trace in traces for process in trace.processes)
     numbers = {process: n for n, process in enumerate(processes, start=1)}
     for trace in traces:
-        lines += [*waterfall(trace, numbers, width), ""]
+        lines += [*waterfall(trace, numbers, width, logs), ""]
     if metrics:
         points = points_of(traces, telemetry.points)
         moves = moved(points, traces[0].start_ns, max(trace.end_ns for trace in traces))
         lines.append(click.style("Metrics that moved meanwhile", bold=True))
         lines += [*(metric_table(moves, width) if moves else ["none in the data"]), ""]
-    if logs:
-        found = logs_of(traces, telemetry.logs)
-        lines.append(click.style("Logs", bold=True))
-        lines += [*(log_lines(found, numbers) or ["none in the data"]), ""]
     return lines[:-1]
-
-
-def _coloured(environ: Mapping[str, str], stream: object) -> bool:
-    """Decide on colour: NO_COLOR, then FORCE_COLOR (both: any text but none), then a terminal."""
-    if environ.get("NO_COLOR"):
-        return False
-    isatty = getattr(stream, "isatty", None)
-    return bool(environ.get("FORCE_COLOR")) or bool(isatty and isatty())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 
 from otel_dify import table as t
 from otel_dify.export.journal.opened import Begun
@@ -46,6 +46,15 @@ def begun_of(operation: Operation, above: SpanContext) -> Begun:
     )
 
 
+def span_of(one: Begun) -> tuple[str, SpanKind]:
+    """Return name and kind of the span of what a process has begun."""
+    plan = _PLANS.get(one.kind)
+    if plan is None:  # of another version
+        return one.span_name or one.kind, SpanKind.INTERNAL
+    filled = plan.span_name.fill(one.attributes).strip()
+    return one.span_name or filled or plan.kind.name, plan.kind.span_kind
+
+
 def record_of(one: Begun, end_ns: int) -> Record | None:
     """Make the record of what a dead process has begun; none of a kind that is not known here.
 
@@ -66,7 +75,7 @@ def record_of(one: Begun, end_ns: int) -> Record | None:
     state = TraceState.from_header([one.state]) if one.state else None
     return Record(
         plan,
-        one.span_name or plan.span_name.fill(attributes).strip() or plan.kind.name,
+        span_of(one)[0],
         SpanContext(one.trace_id, one.span_id, False, TraceFlags(one.flags), state),
         SpanContext(one.above_trace_id, one.above_id, one.above_remote, TraceFlags(one.flags)),
         one.start_ns,

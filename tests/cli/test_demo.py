@@ -68,10 +68,10 @@ def waterfalls_are_whole(shown: dict[str, str]) -> None:
     """Every node of every app is there, in order, in one tree below the request's span."""
     for app, nodes in NODES.items():
         lines = shown[app].splitlines()
-        tree = [line for line in lines if re.search(r"[█▏▎▍▌▋▊▉] .* (ms|s)\b", line)]
+        tree = [line for line in lines if re.search(r"[█░▏▎▍▌▋▊▉] .* (ms|s)\b", line)]
         assert tree[0].startswith("[1] POST /v1/workflows/run")
         assert all(line[0] in "│├└ " for line in tree[1:])
-        names = [re.split(r"  +[█▏▎▍▌▋▊▉]", line.lstrip("│├└─ "))[0].rstrip() for line in tree]
+        names = [re.split(r"  +[█░▏▎▍▌▋▊▉]", line.lstrip("│├└─ "))[0].rstrip() for line in tree]
         places = [names.index(node) for node in nodes]
         assert places == sorted(places)
 

@@ -64,7 +64,7 @@ def header(sort: int, scope: int, payload: bytes) -> bytes:
     return _CHECKSUM.pack(crc32(payload, crc32(head))) + head
 
 
-def read(view: mmap, at: int, until: int) -> Frame | None:
+def read(view: mmap | bytes, at: int, until: int) -> Frame | None:
     """Read the frame at a place; none where there is none, or it is damaged."""
     begins = at + HEADER
     if begins > until:
@@ -79,7 +79,7 @@ def read(view: mmap, at: int, until: int) -> Frame | None:
     return sort, scope, payload, end
 
 
-def frames(view: mmap, at: int, until: int) -> Iterator[Frame]:
+def frames(view: mmap | bytes, at: int, until: int) -> Iterator[Frame]:
     """Read frames from a place on; ``DAMAGED`` ones stand for what cannot be read.
 
     A segment is filled with zeros, so that nothing follows where zeros are and no frame behind
@@ -108,7 +108,7 @@ _EFFORT = 16
 may look like many headers."""
 
 
-def _is_blank(view: mmap, at: int, until: int) -> bool:
+def _is_blank(view: mmap | bytes, at: int, until: int) -> bool:
     """Tell whether nothing was written at a place."""
     return view[at : min(at + HEADER, until)] == _BLANK[: until - at]
 
@@ -122,7 +122,7 @@ class _Search:
         most: bytes that it may read in all.
     """
 
-    def __init__(self, view: mmap, until: int, most: int) -> None:
+    def __init__(self, view: mmap | bytes, until: int, most: int) -> None:
         self._view = view
         self._until = until
         self._left = most

@@ -72,7 +72,7 @@ class Place:
         Raises:
             OSError: it cannot be read.
         """
-        return (self.path / _RESOURCE).read_bytes()
+        return resource_of(self.path)
 
     def segments(self, signal: str) -> list[Path]:
         """List the segments of a signal that are in it."""
@@ -180,6 +180,15 @@ def adopt(root: Path) -> Iterator[Place]:
             place.delete()
         else:
             yield place
+
+
+def resource_of(path: Path) -> bytes:
+    """Return what the process of a folder said of whose records they are, in a request's words.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return (path / _RESOURCE).read_bytes()
 
 
 def lives(path: Path) -> bool:

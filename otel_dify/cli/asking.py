@@ -1,0 +1,86 @@
+"""Asking a backend over HTTP: one GET, one JSON answer, errors as sentences."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_SECONDS = 30.0
+_NOT_FOUND = 404
+_OK = 200
+_SHOWN = 300
+
+
+class BackendError(Exception):
+    """A backend that does not answer, or not with what was asked for; the message is a sentence."""
+
+
+class NotThereError(BackendError):
+    """The backend answered 404."""
+
+
+class Backend:
+    """A backend's query API.
+
+    Attributes:
+        url: its address, without a slash at the end.
+
+    Args:
+        url: its address.
+        headers: sent with every request, such as ``{"Authorization": "Bearer …"}``.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self.url = url.rstrip("/")
+        self._headers = dict(headers)
+
+    def get(self, path: str, **parameters: str | int) -> Any:
+        """Ask for a path.
+
+        Returns:
+            the answer, parsed; a list of them where it has several documents.
+
+        Raises:
+            NotThereError: the answer is 404.
+            BackendError: there is no answer, it is an error, or no JSON.
+        """
+        # It takes a while to import.
+        from urllib3 import PoolManager, Timeout
+        from urllib3.exceptions import HTTPError
+
+        address = f"{self.url}{path}"
+        try:
+            with PoolManager(headers=self._headers, retries=False) as pool:
+                answer = pool.request(
+                    "GET",
+                    address,
+                    fields={name: str(value) for name, value in parameters.items()},
+                    timeout=Timeout(total=_SECONDS),
+                )
+        except HTTPError as error:
+            raise BackendError(f"{address} does not answer ({error})") from error
+        text = answer.data.decode("utf-8", errors="replace")
+        if answer.status == _NOT_FOUND:
+            raise NotThereError(f"{address} answered 404")
+        if answer.status != _OK:
+            raise BackendError(f"{address} answered {answer.status}: {text[:_SHOWN]}")
+        try:
+            documents = list(_documents(text))
+        except ValueError:
+            raise BackendError(
+                f"{address} does not answer in JSON: is that the address of a query API?"
+            ) from None
+        return documents[0] if len(documents) == 1 else documents
+
+
+def _documents(text: str) -> Iterator[Any]:
+    """Parse documents that follow each other, as gRPC gateways stream them."""
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text):
+        document, at = decoder.raw_decode(text, at)
+        yield document
+        while text[at : at + 1].isspace():
+            at += 1
