@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-import httpx
 
 from collector.native.build import ensure
 from collector.native.layout import Layout, Ports
@@ -33,14 +32,15 @@ from examples.demo.runs import (
     whole,
 )
 from otel_dify import table as t
-from otel_dify.cli.otlp_json import add
-from otel_dify.cli.records import Log, Process, Telemetry
+from otel_dify.cli.asking import Backend
+from otel_dify.cli.jaeger import Jaeger as AskedJaeger
+from otel_dify.cli.loki import log_of
+from otel_dify.cli.records import Log
 from otel_dify.cli.tables import log_lines
 from otel_dify.cli.traces import Trace, group
 from otel_dify.cli.waterfall import waterfall
 
 _COMPOSE = (Path(__file__).parent / "compose.yaml", ROOT / "docker-compose.otel.yml")
-_SERVICES = ("dify-api", "dify-worker")
 _TOKENS = "sum by (gen_ai_token_type) (gen_ai_client_token_usage_sum)"
 _RUNS = 'sum by (status) (dify_requests_total{type="workflow"})'
 _QUERIES = (
@@ -104,16 +104,10 @@ def _links(layout: Layout, trace_id: str, *, pages: bool) -> list[str]:
 
 def _from_jaeger(jaeger: Jaeger, run_id: str) -> Trace:
     """Search Jaeger for a run by its id, and fetch its trace when it is whole."""
+    asked = AskedJaeger(Backend(jaeger.url, {}))
 
     def ask() -> list[Trace]:
-        telemetry = Telemetry()
-        # Jaeger searches one service at a time; the run is the worker's where it was streamed.
-        tags = {"dify.workflow.run_id": run_id}
-        found = {i for service in _SERVICES for i in jaeger.search(service, tags)}
-        for trace_id in found:
-            answer = httpx.get(f"{jaeger.url}/api/v3/traces/{trace_id}").raise_for_status()
-            add(telemetry, answer.json()["result"])
-        return group(telemetry.spans)
+        return group(asked.by_id(run_id).spans)
 
     def arrived(traces: list[Trace]) -> bool:
         return len(traces) == 1 and whole(traces[0])
@@ -173,25 +167,7 @@ def _from_loki(loki: Loki, trace: Trace, run_id: str) -> list[Log]:
     what = f"end of run {run_id} in Loki"
     lines = wait_until(lambda: loki.query_range(query), ended, timeout=PATIENCE_SECONDS, what=what)
     say(title("Loki"), f"   {click.style(query, bold=True)}")
-    return [_log(line) for line in lines]
-
-
-def _log(line: LogLine) -> Log:
-    """Make of a line of Loki, where all attributes have become labels, the record it was."""
-    labels = line.labels
-    process = ("service_name", "service_instance_id", "process_pid")
-    source = (labels.get(key) for key in ("event_name", "log_logger", "scope_name"))
-    return Log(
-        trace_id=labels.get("trace_id", ""),
-        span_id=labels.get("span_id", ""),
-        at_ns=line.nanoseconds,
-        severity=int(labels.get("severity_number", 0)),
-        severity_text=labels.get("severity_text", ""),
-        source=next(filter(None, source), ""),
-        body=line.body,
-        attributes={},
-        process=Process(*(labels.get(key, "") for key in process)),
-    )
+    return [log_of(line.labels, line.nanoseconds, line.body) for line in lines]
 
 
 def _ports() -> Ports:

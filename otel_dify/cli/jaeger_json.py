@@ -3,6 +3,7 @@
 Jaeger has no document of it; the model is ``model/json/model.go`` of Jaeger 1 and
 ``internal/uimodel/model.go`` of Jaeger 2. Times are microseconds. What OTLP has and Jaeger's model
 has not are tags: the kind (``span.kind``), the status (``otel.status_code``) and its description.
+Lists are their JSON.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from otel_dify.cli.diff import diff
 from otel_dify.cli.doctor.command import doctor
 from otel_dify.cli.drain import drain
 from otel_dify.cli.logs.command import logs
@@ -17,6 +18,7 @@ def main() -> None:
     """OpenTelemetry for self-hosted Dify."""
 
 
+main.add_command(diff)
 main.add_command(doctor)
 main.add_command(drain)
 main.add_command(logs)

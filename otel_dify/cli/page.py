@@ -243,7 +243,7 @@ def _remarks(span: Span, stray: str) -> Iterator[Markup]:
     if stray:
         yield element("div", stray, class_="event")
     for event in span.events:
-        whole = "\n".join(f"{key}={value}" for key, value in event.attributes.items())
+        whole = "\n".join(f"{key}={value}" for key, value in sorted(event.attributes.items()))
         text = f"{clock(event.at_ns)}  {event.name}  {said(event)}"
         yield element("div", text, class_="event", title=whole)
     for link in span.links:

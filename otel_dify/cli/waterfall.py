@@ -145,7 +145,7 @@ def said(event: Event) -> str:
     """
     return "  ".join(
         f"{key.removeprefix('dify.')}={_cut(key, plain(str(value)))}"
-        for key, value in event.attributes.items()
+        for key, value in sorted(event.attributes.items())
         if key != t.STACK_TRACE.key
     )
 

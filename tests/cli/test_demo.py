@@ -67,7 +67,9 @@ def taken(port: int) -> Iterator[None]:
 def waterfalls_are_whole(shown: dict[str, str]) -> None:
     """Every node of every app is there, in order, in one tree below the request's span."""
     for app, nodes in NODES.items():
-        lines = shown[app].splitlines()
+        _, _, below = shown[app].partition("Where the time went")
+        _, _, below = below.partition("\n\n")
+        lines = below.splitlines()
         tree = [line for line in lines if re.search(r"[█░▏▎▍▌▋▊▉] .* (ms|s)\b", line)]
         assert tree[0].startswith("[1] POST /v1/workflows/run")
         assert all(line[0] in "│├└ " for line in tree[1:])

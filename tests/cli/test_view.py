@@ -22,6 +22,8 @@ from tests.cli.viewing import DATA, expected, view
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.cli.conftest import Ran
+
 RUN = "3f2c8a54-0c1d-4a5e-9d53-1f6f2f3f7a10"
 TRACE = "5b8efff798038103d269b633813fc60c"
 
@@ -156,3 +158,57 @@ def test_fixtures_are_one_json_document_a_line() -> None:
     for file in (DATA / "support").iterdir():
         for line in file.read_text(encoding="utf-8").splitlines():
             assert len(json.loads(line)) == 1
+
+
+@pytest.mark.parametrize("app", ["support_triage", "research_batch", "flaky_enrichment"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_real_run_fits_the_terminal_with_its_log_lines(ran: Ran, app: str, width: int) -> None:
+    shown = view(ran.runs[app][0], ran.files, "--logs", "--metrics", width=width)
+    assert shown.exit_code == 0
+    tree, _, _ = shown.stdout.partition("Metrics that moved meanwhile")
+    for line in tree.splitlines():
+        assert wcswidth(line) <= width, line
+
+
+def test_what_failed_stands_above_the_tree(ran: Ran) -> None:
+    lines = view(ran.runs["flaky_enrichment"][0], ran.files).stdout.splitlines()
+    assert lines[1].startswith("✗ llm Summarise failed: InvokeServerUnavailableError: 500")
+    assert any(line == "    in invoke_workflow flaky_enrichment" for line in lines[:6])
+
+
+def test_log_lines_stand_below_the_span_they_were_written_in(ran: Ran) -> None:
+    lines = view(ran.runs["flaky_enrichment"][0], ran.files, "--logs").stdout.splitlines()
+    [node] = [n for n, line in enumerate(lines) if "└─ llm Summarise" in line]
+    below = "\n".join(lines[node : node + 8])
+    assert "≡" in below
+    assert "ERROR  dify.node.execution  node Summarise (llm) failed" in below
+
+
+def test_json_says_of_a_run_what_the_terminal_does(ran: Ran) -> None:
+    [found] = json.loads(view(ran.runs["research_batch"][0], ran.files, "--logs", "--json").stdout)
+    assert found["run_ids"] == [ran.runs["research_batch"][0]]
+    assert found["status"] == "succeeded"
+    assert found["tokens"] == {"input": 546, "output": 220}
+    path = found["critical_path"]
+    assert sum(one["duration_ns"] for one in path["stretches"]) == path["duration_ns"]
+    assert sum(one["ns"] for one in path["spent"]) == path["duration_ns"]
+    assert sum(one["share"] for one in path["spent"]) == pytest.approx(1)
+    waiting = sum(one["duration_ns"] for one in path["stretches"] if one["waiting"])
+    own = sum(span["critical_ns"] for span in found["spans"])
+    assert own + waiting == path["duration_ns"]
+    spans = {span["span_id"] for span in found["spans"]}
+    assert all(span["parent_id"] in {*spans, None} for span in found["spans"])
+    assert {log["source"] for log in found["logs"]} >= {"dify.workflow.run", "dify.http.request"}
+
+
+def test_json_of_all_is_the_latest_runs(ran: Ran) -> None:
+    found = json.loads(view(ran.files, "--json").stdout)
+    assert [run for one in found for run in one["run_ids"]] == [
+        run for pair in zip(*ran.runs.values(), strict=True) for run in pair
+    ]
+
+
+def test_a_page_is_of_one_run(ran: Ran, tmp_path: Path) -> None:
+    shown = view(ran.files, "--html", tmp_path / "page.html")
+    assert shown.exit_code == 2
+    assert "--html is of one run" in shown.stderr

@@ -26,7 +26,12 @@ class Shown:
 
 
 def view(*arguments: object, width: int = 120, environ: Mapping[str, str] | None = None) -> Shown:
-    """Run it where nothing is a terminal.
+    """Run ``otel-dify view``, as ``run`` does."""
+    return run("view", *arguments, width=width, environ=environ)
+
+
+def run(*arguments: object, width: int = 120, environ: Mapping[str, str] | None = None) -> Shown:
+    """Run ``otel-dify`` where nothing is a terminal.
 
     click's own runner is not used: what it makes of colour and standard error depends on click's
     version, and Dify's is an old one.
@@ -45,7 +50,7 @@ def view(*arguments: object, width: int = 120, environ: Mapping[str, str] | None
         redirect_stderr(StringIO()) as stderr,
     ):
         try:
-            main(["view", *map(str, arguments)], prog_name="otel-dify")
+            main(list(map(str, arguments)), prog_name="otel-dify")
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
     return Shown(stdout.getvalue(), stderr.getvalue(), code)

@@ -1,0 +1,92 @@
+"""An id is as much of it as is unique; what is not unique is listed."""
+
+from __future__ import annotations
+
+import pytest
+
+from otel_dify import table as t
+from otel_dify.cli.ids import AmbiguousIdError, UnknownIdError, find, is_id
+from otel_dify.cli.traces import Trace
+from otel_dify.operations.current import start
+from tests.cli.conftest import Ran
+from tests.cli.reading import traces_in
+from tests.cli.recorded import traces_of
+from tests.cli.viewing import view
+from tests.recording import Recording
+
+RUN = "3f2c8a54-0c1d-4a5e-9d53-1f6f2f3f7a10"
+SIBLING = "3f2c8a54-0c1d-4a5e-9d53-1f6f2f3f7a11"
+MESSAGE = "77777777-0c1d-4a5e-9d53-1f6f2f3f7a10"
+
+
+@pytest.fixture
+def three(recorded: Recording) -> list[Trace]:
+    """Make traces of two runs whose ids begin alike, and of the message of one of them."""
+    for run in (RUN, SIBLING):
+        start(
+            t.RUN, {t.RUN_ID: run, t.APP_NAME: "app", t.MESSAGE_ID: MESSAGE[:-2] + run[-2:]}
+        ).end()
+    return traces_of(recorded)
+
+
+@pytest.mark.parametrize("text", [RUN, RUN.replace("-", ""), RUN.upper()])
+def test_a_whole_id_is_found_however_it_is_written(three: list[Trace], text: str) -> None:
+    assert find(three, text)[0].runs == (RUN,)
+
+
+def test_messages_and_traces_are_found_too(three: list[Trace]) -> None:
+    assert find(three, MESSAGE)[0].runs == (RUN,)
+    assert find(three, three[1].id[:12]) == [three[1]]
+
+
+def test_what_could_be_several_is_told_with_all_of_them(three: list[Trace]) -> None:
+    with pytest.raises(AmbiguousIdError) as raised:
+        find(three, "3f2c")
+    assert list(raised.value.matches) == [("run", RUN), ("run", SIBLING)]
+
+
+def test_an_id_that_is_also_how_another_begins_is_that_one(recorded: Recording) -> None:
+    for run in ("abc", "abcd"):
+        start(t.RUN, {t.RUN_ID: run}).end()
+    assert find(traces_of(recorded), "abc")[0].runs == ("abc",)
+
+
+def test_latest_counts_back(three: list[Trace]) -> None:
+    assert find(three, "latest") == [three[-1]]
+    assert find(three, "latest~1") == [three[-2]]
+    with pytest.raises(UnknownIdError):
+        find(three, "latest~2")
+
+
+@pytest.mark.parametrize("text", ["latest", "LATEST~3", "3f2c8a54", RUN, "cafe"])
+def test_ids_and_latest_are_ids(text: str) -> None:
+    assert is_id(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["./cafe", "/var/telemetry", "http://jaeger:16686", "logs", "a.json", ""]
+)
+def test_files_and_addresses_are_not(text: str) -> None:
+    assert not is_id(text)
+
+
+def test_view_takes_how_the_id_of_a_run_begins(ran: Ran) -> None:
+    run = ran.runs["flaky_enrichment"][0]
+    whole = view("--run", run, ran.files)
+    assert f"run    {run}" in whole.stdout
+    assert view("--run", run[:8], ran.files).stdout == whole.stdout
+    assert view(run[:13], "--from", ran.files).stdout == whole.stdout
+    [trace] = [one for one in traces_in(ran.files) if run in one.runs]
+    assert view(trace.id, ran.files).stdout == whole.stdout
+
+
+def test_view_lists_what_an_ambiguous_id_could_be(ran: Ran) -> None:
+    """Of seven ids and more two begin with the same digit, or else the empty one would not do."""
+    ids = [*(run for runs in ran.runs.values() for run in runs)]
+    ids += [trace.id for trace in traces_in(ran.files)]
+    digit = max("0123456789abcdef", key=lambda one: sum(known.startswith(one) for known in ids))
+    shown = view(digit, ran.files)
+    assert shown.exit_code == 1
+    assert f"{digit} could be any of these" in shown.stderr
+    for known in (one for one in ids if one.startswith(digit)):
+        assert known in shown.stderr
