@@ -12,7 +12,7 @@ KEEP ?=
 .DEFAULT_GOAL := help
 # The parts of `make test` are in the order of what they take.
 .NOTPARALLEL:
-.PHONY: help demo test test-dify bench bench-dify environment redis lint format docs proto check-docs native unit versions lock clean
+.PHONY: help demo test test-dify bench bench-dify environment redis chromium lint format docs proto check-docs native unit versions lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -43,6 +43,9 @@ environment:
 redis:
 	@scripts/redis
 
+chromium:
+	@scripts/chromium
+
 lint: environment ## check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -66,7 +69,7 @@ check-docs: environment
 native: environment ## build Collector, Jaeger, Prometheus and Loki, about 30 minutes the first time
 	$(BIN)/python -m collector.native build
 
-unit: environment redis
+unit: environment redis chromium
 	$(BIN)/pytest
 
 versions: environment redis ## run the tests of other versions of Dify's engine

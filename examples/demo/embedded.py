@@ -20,8 +20,8 @@ from examples.demo.runs import (
 from otel_dify import table as t
 from otel_dify.cli.otlp_json import read
 from otel_dify.cli.records import Process, Telemetry
+from otel_dify.cli.report import report
 from otel_dify.cli.traces import group, logs_of, of_run
-from otel_dify.cli.view import report
 
 _SIGNALS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
 

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_dify.cli import comparison, windows
-from otel_dify.cli.asking import BackendError
-from otel_dify.cli.moments import length_ns, moment_ns
-from otel_dify.cli.options import arguments, found, opened, reading, say, say_problems, width
-from otel_dify.cli.traces import group
+from otel_dify.cli.options import reading
 
 if TYPE_CHECKING:
     from otel_dify.cli.origins import Origin
+    from otel_dify.cli.windows import Window
 
 
 @click.command()
@@ -54,6 +51,10 @@ def diff(
     With --before and --app two windows of an app are compared. T is 2026-11-24T08:00 (UTC), or 2h
     for two hours ago: the moment of an upgrade, say. SOURCE is the same as --from.
     """
+    # They take a while to import, and `otel-dify --help` needs none of them.
+    from otel_dify.cli import comparison, windows
+    from otel_dify.cli.finding import arguments, found, opened, say, width
+
     names, source = arguments(what, source, most=2)
     if bool(moment) != bool(app) or bool(moment) == bool(names):
         raise click.UsageError("give two runs (A B), or a moment and an app (--before T --app APP)")
@@ -73,9 +74,13 @@ def diff(
         say(lines)
 
 
-def _windows(
-    place: Origin, app: str, moment: str, length: str
-) -> tuple[str, windows.Window, windows.Window]:
+def _windows(place: Origin, app: str, moment: str, length: str) -> tuple[str, Window, Window]:
+    from otel_dify.cli.asking import BackendError
+    from otel_dify.cli.finding import say_problems
+    from otel_dify.cli.moments import length_ns, moment_ns
+    from otel_dify.cli.traces import group
+    from otel_dify.cli.windows import of_app, window_of
+
     try:
         at_ns, length_of = moment_ns(moment, time.time_ns()), length_ns(length)
         telemetry = place.of_app(app, at_ns - length_of, at_ns + length_of)
@@ -84,9 +89,9 @@ def _windows(
     except BackendError as error:
         raise click.ClickException(str(error)) from None
     say_problems(telemetry)
-    traces = [trace for trace in group(telemetry.spans) if windows.of_app(trace, app)]
-    before = windows.window_of(traces, at_ns - length_of, at_ns)
-    after = windows.window_of(traces, at_ns, at_ns + length_of)
+    traces = [trace for trace in group(telemetry.spans) if of_app(trace, app)]
+    before = window_of(traces, at_ns - length_of, at_ns)
+    after = window_of(traces, at_ns, at_ns + length_of)
     if not before.runs and not after.runs:
         raise click.ClickException(
             f"there are no runs of {app} within {length} of that moment in {place.name}"

@@ -150,11 +150,15 @@ def origin(
     journal = settings.journal()
     if source is None and not path.exists() and journal is not None:
         path = journal if _holds_journals(journal) else path
-    if _holds_journals(path):
-        hint = "journals hold what was not sent yet, and what was sent a moment ago: run an app"
-        return Stored(str(path), hint, journals.read(path))
     try:
+        if _holds_journals(path):
+            hint = "journals hold what was not sent yet, and what was sent a moment ago: run an app"
+            return Stored(str(path), hint, journals.read(path))
         telemetry = otlp_json.read(path)
+    except PermissionError as error:
+        raise click.ClickException(
+            f"{error.filename} may not be read: run this as the user that Dify runs as"
+        ) from None
     except FileNotFoundError:
         raise click.ClickException(
             f"{path} does not exist. Name the folder that {FILE_PATH.name} is set to for Dify, "

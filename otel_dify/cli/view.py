@@ -8,24 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_dify.cli.analysis import analyse
-from otel_dify.cli.asking import BackendError
-from otel_dify.cli.ids import of_runs
-from otel_dify.cli.machine import told
-from otel_dify.cli.moves import moved
-from otel_dify.cli.options import (
-    arguments,
-    found,
-    latest,
-    opened,
-    reading,
-    say,
-    say_problems,
-    width,
-)
-from otel_dify.cli.tables import metric_table, trace_table
-from otel_dify.cli.traces import group, points_of
-from otel_dify.cli.waterfall import waterfall
+from otel_dify.cli.options import reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +16,6 @@ if TYPE_CHECKING:
     from otel_dify.cli.origins import Origin
     from otel_dify.cli.records import Log, Telemetry
     from otel_dify.cli.traces import Trace
-
-_LISTED = 20
 
 
 @click.command()
@@ -76,10 +57,16 @@ def view(
 
     What it reads, it does not change: journals of running processes are read as well.
     """
+    # They take a while to import, and `otel-dify --help` needs none of them.
+    from otel_dify.cli.analysis import analyse
+    from otel_dify.cli.finding import arguments, found, latest, opened, say, say_problems, width
+    from otel_dify.cli.report import listed, listing, report
+    from otel_dify.cli.traces import group
+
     names, source = arguments(what, source, most=1)
     named = [
-        (text, what, of)
-        for text, what, of in (
+        (text, called, of)
+        for text, called, of in (
             *((text, text, ()) for text in names),
             (run_id, f"run {run_id}", ("run",)),
             (trace_id, f"trace {trace_id}", ("trace",)),
@@ -102,10 +89,15 @@ def view(
             raise click.UsageError("--html is of one run: give an id, or latest")
         from otel_dify.cli.page import page_of
 
-        page.write_text(page_of([analyse(trace) for trace in traces], written or ()), "utf-8")
+        try:
+            page.write_text(page_of([analyse(trace) for trace in traces], written or ()), "utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{page} cannot be written: {error.strerror}") from None
         click.echo(f"Wrote {page}")
     elif as_json:
-        shown = traces if named else _listed(traces, everything=everything)
+        from otel_dify.cli.machine import told
+
+        shown = traces if named else listed(traces, everything=everything)
         documents = [told(analyse(trace), written) for trace in shown]
         click.echo(json.dumps(documents, ensure_ascii=False, indent=1))
     elif named:
@@ -115,53 +107,9 @@ def view(
 
 
 def _logs(place: Origin, telemetry: Telemetry, traces: Sequence[Trace]) -> list[Log]:
+    from otel_dify.cli.asking import BackendError
+
     try:
         return place.logs(telemetry, traces)
     except BackendError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _listed(traces: Sequence[Trace], *, everything: bool) -> Sequence[Trace]:
-    return (traces if everything else of_runs(traces))[-_LISTED:]
-
-
-def listing(traces: Sequence[Trace], width: int, *, everything: bool) -> list[str]:
-    """List the latest runs, or else traces, and say how to see one and what is left out."""
-    of = traces if everything else of_runs(traces)
-    shown = _listed(traces, everything=everything)
-    hints = ["See one by its id, or by as much of that as is unique: otel-dify view <id>"]
-    if earlier := len(of) - len(shown):
-        hints.append(f"{earlier} earlier ones are not listed.")
-    if others := len(traces) - len(of):
-        hints.append(f"{others} traces without a run are not listed: add --all.")
-    return [*trace_table(shown, width), "", *hints]
-
-
-def report(
-    telemetry: Telemetry,
-    traces: Sequence[Trace],
-    width: int,
-    *,
-    metrics: bool,
-    logs: Sequence[Log],
-) -> list[str]:
-    """Render traces as waterfalls with their log records, then the metrics that moved.
-
-    Args:
-        telemetry: what they were read with.
-        traces: what to render.
-        width: cells of a line.
-        metrics: whether to say which metrics moved.
-        logs: their log records; nothing where nobody has asked for them.
-    """
-    lines: list[str] = []
-    processes = dict.fromkeys(process for trace in traces for process in trace.processes)
-    numbers = {process: n for n, process in enumerate(processes, start=1)}
-    for trace in traces:
-        lines += [*waterfall(trace, numbers, width, logs), ""]
-    if metrics:
-        points = points_of(traces, telemetry.points)
-        moves = moved(points, traces[0].start_ns, max(trace.end_ns for trace in traces))
-        lines.append(click.style("Metrics that moved meanwhile", bold=True))
-        lines += [*(metric_table(moves, width) if moves else ["none in the data"]), ""]
-    return lines[:-1]

@@ -23,6 +23,7 @@ from otel_dify.cli.jaeger_json import spans_of
 from otel_dify.cli.otlp_json import read
 from otel_dify.cli.records import Span
 from otel_dify.cli.traces import Trace, group, of_run
+from tests.cli.commands import commands, shell
 from tests.cli.viewing import run as command
 
 _US = 1000
@@ -194,6 +195,14 @@ def test_runs_and_windows_are_compared_from_jaeger(ran: Ran) -> None:
     found = json.loads(command("diff", *options, ran.jaeger).stdout)
     assert found["before"]["statuses"] == {"failed": 1}
     assert found["after"]["runs"] == 0
+
+
+@pytest.mark.parametrize("line", commands("jaeger"))
+def test_a_command_of_the_page_works_as_written(ran: Ran, tmp_path: Path, line: str) -> None:
+    addresses = {"JAEGER": ran.jaeger, "LOKI": ran.stack.layout.loki}
+    shown = shell(line, tmp_path, addresses)
+    assert shown.returncode == 0, shown.stderr
+    assert len(shown.stdout) > 10
 
 
 @pytest.mark.parametrize(
