@@ -65,6 +65,7 @@ class Path:
         stretches: in order of time, one following the other from start to end.
         parents: the span above each, by id; none above a root.
         below: what lies below each while it runs, by its id; below ``""`` what no span holds.
+        own: the stretches of each that it spent working, by its id.
     """
 
     start_ns: int
@@ -72,22 +73,23 @@ class Path:
     stretches: tuple[Stretch, ...]
     parents: Mapping[str, Span | None]
     below: Mapping[str, Sequence[Stretch]]
+    own: Mapping[str, Sequence[Stretch]]
 
     @property
     def duration_ns(self) -> int:
         """Nanoseconds from start to end."""
         return self.end_ns - self.start_ns
 
-    def of(self, span: Span) -> list[Stretch]:
+    def of(self, span: Span) -> Sequence[Stretch]:
         """Return the stretches of a span that it spent working."""
-        return [one for one in self.stretches if one.span is span and not one.waiting]
+        return self.own.get(span.span_id, ())
 
 
 def critical_path(trace: Trace) -> Path:
     """Find the critical path of a trace."""
     parents = {row.span.span_id: row.parent for row in trace.rows()}
-    ends = {span.span_id: span.end_ns or trace.end_ns for span in trace.spans}
-    start_ns = trace.start_ns
+    start_ns, last_ns = trace.start_ns, trace.end_ns
+    ends = {span.span_id: span.end_ns or last_ns for span in trace.spans}
     end_ns = max(ends[span.span_id] for span in _waited_for(trace, parents))
     below = _below(trace, parents, ends)
     stretches: list[Stretch] = []
@@ -100,7 +102,11 @@ def critical_path(trace: Trace) -> Path:
                 stretches if part.span is whole.span and part.waiting == whole.waiting else todo
             ).append(part)
     stretches.sort(key=lambda one: one.start_ns)
-    return Path(start_ns, max(end_ns, start_ns), tuple(stretches), parents, below)
+    own: dict[str, list[Stretch]] = defaultdict(list)
+    for one in stretches:
+        if one.span is not None and not one.waiting:
+            own[one.span.span_id].append(one)
+    return Path(start_ns, max(end_ns, start_ns), tuple(stretches), parents, below, own)
 
 
 def _waited_for(trace: Trace, parents: Mapping[str, Span | None]) -> Iterator[Span]:

@@ -6,6 +6,8 @@ kind is the row's.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from otel_dify import table as t
@@ -13,11 +15,18 @@ from otel_dify.records.plan import PLANS
 
 if TYPE_CHECKING:
     from otel_dify.cli.records import Span
+    from otel_dify.records.plan import Plan
 
-# OTLP counts span kinds from 1, the API from 0.
-_PLANS = [(kind.span_kind.value + 1, kind, plan.span_name) for kind, plan in PLANS.items()]
 PLUGIN_DAEMON = "plugin-daemon"
 """In the name of the service whose spans are not Dify's, though they look alike."""
+_FIELD = re.compile(r"\\\{[^}]+\\\}")
+_SHAPES = [
+    (
+        plan,
+        re.compile(_FIELD.sub(".*", re.escape(kind.span_name)).replace(r"\ ", r"\s*"), re.DOTALL),
+    )
+    for kind, plan in PLANS.items()
+]
 
 
 def kind_of(span: Span) -> t.Kind | None:
@@ -27,9 +36,25 @@ def kind_of(span: Span) -> t.Kind | None:
     """
     if PLUGIN_DAEMON in span.process.service:
         return None
-    for number, kind, pattern in _PLANS:
-        if span.kind in {number, 0} and span.name == (
-            pattern.fill(span.attributes).strip() or kind.name  # type: ignore[arg-type] # read by str alone
-        ):
-            return kind
+    for plan in _candidates(span.kind, span.name):
+        filled = plan.span_name.fill(span.attributes)  # type: ignore[arg-type] # read by str alone
+        if span.name == (filled.strip() or plan.kind.name):
+            return plan.kind
     return None
+
+
+@lru_cache(maxsize=4096)
+def _candidates(number: int, name: str) -> list[Plan]:
+    """Return the plans whose span kind and pattern a span may have.
+
+    Args:
+        number: OTLP's number of its span kind, which counts from 1 where the API does from 0; 0
+            where it is not known.
+        name: its name.
+    """
+    return [
+        plan
+        for plan, shape in _SHAPES
+        if number in {plan.kind.span_kind.value + 1, 0}
+        and (name == plan.kind.name or shape.fullmatch(name))
+    ]

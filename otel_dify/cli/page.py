@@ -150,7 +150,7 @@ def _where(spent: Sequence[Spent]) -> Iterator[Markup]:
             element(
                 "tr",
                 element("td", _key(one.where)),
-                element("td", one.where.value),
+                element("td", one.where.value, class_="word"),
                 element("td", duration(one.ns), class_="number"),
                 element("td", f"{one.share / 10:.1f} %", class_="number"),
                 element("td", most(one), class_="quiet"),
@@ -181,6 +181,7 @@ def _tree(
 ) -> Markup:
     """Make nested lists of the spans, from the last: a trace may be deeper than Python recurses."""
     rows = list(found.trace.rows())
+    bars = _Bars(found)
     below: dict[str, list[Markup]] = defaultdict(list)
     for row in reversed(rows):
         span = row.span
@@ -192,7 +193,7 @@ def _tree(
                 element(
                     "summary",
                     _name(span, numbers[span.process] if row.moved else None),
-                    _bar(span, found),
+                    bars.of(span),
                     element("span", _took(span), class_="time"),
                     element("span", notes_of(span), class_="notes", title=notes_of(span)),
                 ),
@@ -216,25 +217,26 @@ def _name(span: Span, process: int | None) -> Markup:
     return element("span", *entered, name_of(span), class_="name", title=name_of(span))
 
 
-def _bar(span: Span, found: Analysis) -> Markup:
-    start_ns, whole_ns = found.trace.start_ns, max(found.trace.end_ns - found.trace.start_ns, 1)
+class _Bars:
+    """The bars of a trace, on its time axis."""
 
-    def shape(begin_ns: int, end_ns: int, class_: str) -> Markup:
-        x = (begin_ns - start_ns) / whole_ns * _WIDE
-        width = max((end_ns - begin_ns) / whole_ns * _WIDE, _LEAST)
-        return element(
-            "rect",
-            x=f"{min(x, _WIDE - width):.2f}",
-            y=2,
-            width=f"{width:.2f}",
-            height=10,
-            class_=class_,
-        )
+    def __init__(self, found: Analysis) -> None:
+        self._path = found.path
+        self._start_ns, self._end_ns = found.trace.start_ns, found.trace.end_ns
+        self._whole_ns = max(self._end_ns - self._start_ns, 1)
 
-    ends_ns = span.end_ns or found.trace.end_ns
-    class_ = _class_of(where_of(span, found.path.parents)[0])
-    own = (shape(s.start_ns, s.end_ns, class_) for s in found.path.of(span))
-    return _svg(shape(span.start_ns, max(ends_ns, span.start_ns), "off"), *own, height=14)
+    def of(self, span: Span) -> Markup:
+        """Draw a span: all of it, and over that its parts of the critical path."""
+        class_ = _class_of(where_of(span, self._path.parents)[0])
+        ends_ns = max(span.end_ns or self._end_ns, span.start_ns)
+        own = (self._part(one.start_ns, one.end_ns, class_) for one in self._path.of(span))
+        return _svg(self._part(span.start_ns, ends_ns, "off"), *own, height=14)
+
+    def _part(self, begin_ns: int, end_ns: int, class_: str) -> Markup:
+        width = max((end_ns - begin_ns) / self._whole_ns * _WIDE, _LEAST)
+        at = min((begin_ns - self._start_ns) / self._whole_ns * _WIDE, _WIDE - width)
+        x, wide = f"{at:.2f}", f"{width:.2f}"
+        return element("rect", x=x, y=2, width=wide, height=10, class_=class_)
 
 
 def _remarks(span: Span, stray: str) -> Iterator[Markup]:
