@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,22 @@ class BackendError(Exception):
 
 class NotThereError(BackendError):
     """The backend answered 404."""
+
+
+@contextmanager
+def understood(url: str, what: str) -> Iterator[None]:
+    """Read an answer; one that is not as it should be is an error of the backend's.
+
+    Raises:
+        BackendError: something is missing in it, or of another type.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BackendError(
+            f"{url} does not answer as {what} does ({type(error).__name__}: {error}): is that its "
+            "query API?"
+        ) from error
 
 
 class Backend:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from otel_dify import table as t
 from otel_dify.cli.analysis import Analysis, analyse
 from otel_dify.cli.changes import both, change
+from otel_dify.cli.kinds import kind_of
 from otel_dify.cli.spending import Where
 from otel_dify.cli.steps import Pair, Step, matched, steps_of
 from otel_dify.cli.tables import table
@@ -48,6 +50,16 @@ class Run:
         return [one.trace for one in self.found]
 
     @property
+    def parts(self) -> list[Analysis]:
+        """Those of its traces that it ran in; the name of a conversation is made in another one."""
+        ran = [
+            one
+            for one in self.found
+            if any(kind_of(span) in {t.RUN, t.MESSAGE} for span in one.trace.spans)
+        ]
+        return ran or list(self.found)
+
+    @property
     def name(self) -> str:
         """Its id."""
         first = self.traces[0]
@@ -56,12 +68,12 @@ class Run:
     @property
     def status(self) -> str:
         """How it ended."""
-        return self.traces[-1].status
+        return self.parts[-1].trace.status
 
     @property
     def duration_ns(self) -> int:
         """Nanoseconds that it took, without pauses."""
-        return sum(one.path.duration_ns for one in self.found)
+        return sum(one.path.duration_ns for one in self.parts)
 
     @property
     def tokens(self) -> tuple[int, int]:
@@ -81,7 +93,7 @@ class Run:
     @property
     def spent(self) -> Counter[Where]:
         """Nanoseconds of the critical path by what they were spent in."""
-        return Counter({s.where: s.ns for one in self.found for s in one.spent})
+        return Counter({s.where: s.ns for one in self.parts for s in one.spent})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from otel_dify.cli.asking import BackendError
 from otel_dify.cli.ids import AmbiguousIdError, UnknownIdError, is_id
 from otel_dify.cli.origins import origin
 from otel_dify.cli.tables import trace_table
+from otel_dify.cli.text import plain
 from otel_dify.cli.traces import group
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _could_be(what: str, error: AmbiguousIdError) -> list[str]:
     shown = list(error.matches.items())[:_LISTED]
     traces = {trace.id: trace for _, found in shown for trace in found}
     lines = [f"{what} could be any of these; write more of it:", ""]
-    lines += [f"{kind:7}  {known}" for (kind, known), _ in shown]
+    lines += [f"{kind:7}  {plain(known)}" for (kind, known), _ in shown]
     if more := len(error.matches) - len(shown):
         lines.append(f"and {more} more")
     return [*lines, "", *trace_table(list(traces.values()), width())]

@@ -56,10 +56,13 @@ def find(traces: Sequence[Trace], text: str, of: Sequence[str] = ()) -> list[Tra
     """
     if latest := _LATEST.fullmatch(text):
         back = int(latest[1] or 0)
-        found = list(of_runs(traces))
-        if back >= len(found):
+        # The name of a conversation is made in a trace of its own, after the run that it is for.
+        runs: dict[str, list[Trace]] = {}
+        for trace in of_runs(traces):
+            runs.setdefault(next(iter((*trace.runs, *trace.messages, trace.id))), []).append(trace)
+        if back >= len(runs):
             raise UnknownIdError(text)
-        return [found[-1 - back]]
+        return list(runs.values())[-1 - back]
     wanted = _digits(text)
     matches: dict[Match, list[Trace]] = {}
     for trace in traces:

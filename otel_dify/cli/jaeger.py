@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from otel_dify import table as t
-from otel_dify.cli.asking import Backend, NotThereError
+from otel_dify.cli.asking import Backend, NotThereError, understood
 from otel_dify.cli.jaeger_json import spans_of
 from otel_dify.cli.otlp_json import add
 from otel_dify.cli.records import Span, Telemetry
@@ -92,23 +92,32 @@ class Jaeger:
         for trace_id in trace_ids:
             try:
                 answer = self._backend.get(f"/api/v3/traces/{trace_id}")
-                for part in answer if isinstance(answer, list) else [answer]:
-                    add(telemetry, part["result"])
+                with understood(self._backend.url, "Jaeger"):
+                    for part in answer if isinstance(answer, list) else [answer]:
+                        add(telemetry, part["result"])
             except NotThereError:
                 telemetry.spans += self._in_jaegers_json(trace_id)
 
     def _in_jaegers_json(self, trace_id: str) -> list[Span]:
         try:
-            return list(spans_of(self._backend.get(f"/api/traces/{trace_id}")))
+            return self._spans(f"/api/traces/{trace_id}")
         except NotThereError:
             return []
+
+    def _spans(self, path: str, **parameters: str | int) -> list[Span]:
+        answer = self._backend.get(path, **parameters)
+        with understood(self._backend.url, "Jaeger"):
+            return list(spans_of(answer))
 
     def _search(
         self, tags: Mapping[str, str], start_ns: int, end_ns: int, limit: int
     ) -> list[Span]:
         spans: list[Span] = []
         # Jaeger searches one service at a time, and answers with whole traces.
-        for service in self._backend.get("/api/services")["data"] or ():
+        answer = self._backend.get("/api/services")
+        with understood(self._backend.url, "Jaeger"):
+            services = list(answer["data"] or ())
+        for service in services:
             parameters: dict[str, str | int] = {
                 "service": service,
                 "start": start_ns // 1000,
@@ -117,5 +126,5 @@ class Jaeger:
             }
             if tags:
                 parameters["tags"] = json.dumps(dict(tags))
-            spans += spans_of(self._backend.get("/api/traces", **parameters))
+            spans += self._spans("/api/traces", **parameters)
         return spans

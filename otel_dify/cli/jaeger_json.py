@@ -28,6 +28,7 @@ def spans_of(document: Json) -> Iterator[Span]:
 
     Raises:
         KeyError: it is no answer of Jaeger's.
+        ValueError: an id in it is none.
     """
     for trace in document["data"]:
         processes = {key: _process(found) for key, found in trace["processes"].items()}
@@ -43,7 +44,7 @@ def _span(span: Json, processes: Mapping[str, Process]) -> Span:
     kind = tags.get(_KIND)
     return Span(
         trace_id=_trace_id(span["traceID"]),
-        span_id=span["spanID"],
+        span_id=_id(span["spanID"]),
         parent_id=above[1].span_id if is_child else "",
         name=span["operationName"],
         start_ns=start_ns,
@@ -61,7 +62,7 @@ def _span(span: Json, processes: Mapping[str, Process]) -> Span:
 def _references(span: Json) -> list[tuple[str, Link]]:
     """Return a span's references with their types, that to its parent first."""
     found = [
-        (one["refType"], Link(_trace_id(one["traceID"]), one["spanID"]))
+        (one["refType"], Link(_trace_id(one["traceID"]), _id(one["spanID"])))
         for one in span.get("references") or ()
     ]
     own = _trace_id(span["traceID"])
@@ -85,5 +86,10 @@ def _tags(holder: Json) -> dict[str, Any]:
 
 
 def _trace_id(text: str) -> str:
-    """Jaeger 1 leaves out leading zeros."""
-    return text.rjust(32, "0")
+    """Return a trace id with the leading zeros that Jaeger 1 leaves out."""
+    return _id(text.rjust(32, "0"))
+
+
+def _id(text: str) -> str:
+    """Check and normalise an id; ``ValueError`` where it is not hexadecimal."""
+    return bytes.fromhex(text).hex()

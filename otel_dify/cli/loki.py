@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_dify import table as t
+from otel_dify.cli.asking import understood
 from otel_dify.cli.records import Log, Process
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ def logs_from(backend: Backend, traces: Sequence[Trace]) -> list[Log]:
         limit=_MOST,
         direction="forward",
     )
-    return [
-        log_of(stream["stream"], int(at_ns), body)
-        for stream in answer["data"]["result"]
-        for at_ns, body in (value[:2] for value in stream["values"])
-    ]
+    with understood(backend.url, "Loki"):
+        return [
+            log_of(stream["stream"], int(at_ns), body)
+            for stream in answer["data"]["result"]
+            for at_ns, body in (value[:2] for value in stream["values"])
+        ]
 
 
 def log_of(labels: Mapping[str, Any], at_ns: int, body: str) -> Log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from otel_dify.cli.failures import name_of, why
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from otel_dify.cli.analysis import Analysis
-    from otel_dify.cli.records import Log, Span
+    from otel_dify.cli.records import Attributes, Log, Span
     from otel_dify.cli.spending import Spent
 
 type Json = dict[str, Any]
@@ -92,9 +93,9 @@ def _span(span: Span, parent: Span | None, found: Analysis) -> Json:
         "critical_ns": sum(one.duration_ns for one in found.path.of(span)),
         "failed": span.failed,
         "why": why(span) or None,
-        "attributes": dict(span.attributes),
+        "attributes": _values(span.attributes),
         "events": [
-            {"name": e.name, "at_ns": e.at_ns, "attributes": dict(e.attributes)}
+            {"name": e.name, "at_ns": e.at_ns, "attributes": _values(e.attributes)}
             for e in span.events
         ],
         "links": [{"trace_id": one.trace_id, "span_id": one.span_id} for one in span.links],
@@ -108,5 +109,13 @@ def _log(log: Log) -> Json:
         "severity": log.severity,
         "source": log.source,
         "body": log.body,
-        "attributes": dict(log.attributes),
+        "attributes": _values(log.attributes),
+    }
+
+
+def _values(attributes: Attributes) -> Json:
+    """Return attributes as JSON has them, which has no infinity and no number that is none."""
+    return {
+        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in attributes.items()
     }

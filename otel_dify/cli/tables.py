@@ -53,7 +53,15 @@ def _line(values: Sequence[str], widths: Sequence[int]) -> str:
 
 def trace_table(traces: Iterable[Trace], width: int) -> list[str]:
     """List traces: start, status, duration, tokens and cost, app, and the id to look it up by."""
-    head = ("start (UTC)", "status", "duration", "tokens", "cost", "app", "run or trace id")
+    head = (
+        "start (UTC)",
+        "status",
+        "duration",
+        "tokens",
+        "cost",
+        "app",
+        "run, message or trace id",
+    )
     rows = [
         (
             clock(trace.start_ns, date=True),
@@ -62,7 +70,7 @@ def trace_table(traces: Iterable[Trace], width: int) -> list[str]:
             str(sum(trace.tokens())),
             " ".join(price(amount, unit) for unit, amount in trace.cost().items()),
             plain(trace.title),
-            plain(" ".join(trace.runs)) or trace.id,
+            plain(" ".join(trace.runs or trace.messages)) or trace.id,
         )
         for trace in traces
     ]

@@ -87,7 +87,7 @@ def number(value: float) -> str:
 def price(amount: float, currency: str) -> str:
     """Write a price; those of single calls are tiny, so never in exponential form."""
     digits = f"{amount:.2f}" if amount >= 1 else f"{Decimal(f'{amount:.3g}'):f}"
-    return f"{digits} {currency}".rstrip()
+    return f"{digits} {plain(currency)}".rstrip()
 
 
 def clock(ns: int, *, date: bool = False) -> str:

@@ -77,11 +77,17 @@ class Trace:
 
     @property
     def status(self) -> str:
-        """How the outermost run ended, in Dify's words; without a run, how the first span did."""
+        """How the outermost run ended, in Dify's words; without a run, how the first span did.
+
+        A run that goes on, or whose process was killed a moment ago, has ``not ended``.
+        """
         for span in self.spans:
             if status := span.text(t.RUN_STATUS.key):
                 return status
-        return "failed" if self.spans[0].failed else "succeeded"
+        first = self.spans[0]
+        if first.failed:
+            return "failed"
+        return "succeeded" if first.end_ns else "not ended"
 
     @property
     def title(self) -> str:

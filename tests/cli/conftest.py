@@ -70,7 +70,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
                 answer = host.run_app(example.app, example.inputs, stream=example.stream)
                 made.runs.setdefault(example.app, []).append(answer["workflow_run_id"])
             ids = [run for runs in made.runs.values() for run in runs]
-            wait_until(lambda ids=ids: all(_arrived(made.files, run) for run in ids))  # type: ignore[misc] # bound to each
+            wait_until(
+                lambda ids=ids: all(_arrived(made.files, run) for run in ids),  # type: ignore[misc] # bound to each
+                what=f"whole traces of {ids} in {made.files}",
+                timeout=120,
+            )
             made.moment = made.moment or _now()
         shutil.copytree(made.dead, made.living)
     return made

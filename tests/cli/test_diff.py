@@ -256,6 +256,23 @@ def test_lengths_of_time_have_a_unit() -> None:
     ]
 
 
+def test_the_name_of_a_conversation_adds_its_tokens_and_no_time(recorded: Recording) -> None:
+    run = start(t.RUN, {t.RUN_ID: "r", t.APP_NAME: "app"})
+    run.fail(RuntimeError("it broke"))
+    run.end()
+    naming = start(t.GENERATION, {t.RUN_ID: "r", t.OPERATION_TYPE: "generate_name"})
+    with naming.active():
+        call = start(t.MODEL_CALL, {t.OPERATION_NAME: "chat", t.REQUEST_MODEL: "gpt-4o"})
+        call.set(t.INPUT_TOKENS, 7)
+        call.end()
+    naming.end()
+    traces = traces_of(recorded)
+    found = comparison.Run.of(traces)
+    assert (found.status, found.tokens) == ("failed", (7, 0))
+    assert found.duration_ns == traces[0].end_ns - traces[0].start_ns
+    assert [step.name for step in found.steps] == ["generate generate_name"]
+
+
 def test_a_run_that_was_paused_is_compared_whole(recorded: Recording) -> None:
     for resumed in (False, True):
         run = start(t.RUN, {t.RUN_ID: "r", t.APP_NAME: "app", t.RUN_RESUMED: resumed})

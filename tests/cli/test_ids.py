@@ -58,6 +58,16 @@ def test_latest_counts_back(three: list[Trace]) -> None:
         find(three, "latest~2")
 
 
+def test_the_trace_of_a_conversations_name_is_of_the_run_before_it(recorded: Recording) -> None:
+    """It begins after the run, and is no run of its own."""
+    for run in ("aa", "bb"):
+        start(t.RUN, {t.RUN_ID: run}).end()
+        start(t.GENERATION, {t.RUN_ID: run, t.OPERATION_TYPE: "generate_name"}).end()
+    traces = traces_of(recorded)
+    assert find(traces, "latest") == traces[2:]
+    assert find(traces, "latest~1") == traces[:2]
+
+
 @pytest.mark.parametrize("text", ["latest", "LATEST~3", "3f2c8a54", RUN, "cafe"])
 def test_ids_and_latest_are_ids(text: str) -> None:
     assert is_id(text)

@@ -109,6 +109,7 @@ def test_a_process_that_runs_is_read_and_does_not_notice(tmp_path: Path) -> None
         assert lives(place)
         assert not list(adopt(place.parent))
         process.kill()
+    assert "       not ended in " in shown
     lines = {line.lstrip("└├─│ ").split("  ")[0]: line for line in shown.splitlines()}
     assert "not ended" in lines["[1] invoke_workflow Support"]
     assert "not ended" in lines["llm Draft"]

@@ -212,3 +212,13 @@ def test_a_page_is_of_one_run(ran: Ran, tmp_path: Path) -> None:
     shown = view(ran.files, "--html", tmp_path / "page.html")
     assert shown.exit_code == 2
     assert "--html is of one run" in shown.stderr
+
+
+def test_numbers_that_json_has_not_are_text(tmp_path: Path) -> None:
+    lines = (DATA / "support" / "traces-node1-worker-0.jsonl").read_text(encoding="utf-8")
+    worse = tmp_path / "worse.jsonl"
+    worse.write_text(lines.replace('"doubleValue":0.0115', '"doubleValue":"Infinity"'), "utf-8")
+    assert worse.read_text(encoding="utf-8") != lines
+    shown = view("latest", worse, "--json")
+    assert shown.exit_code == 0, shown.stderr
+    json.loads(shown.stdout, parse_constant=pytest.fail)
