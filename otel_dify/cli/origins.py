@@ -167,8 +167,8 @@ def origin(
         ) from None
     hint = (
         "spans are written within a second of their end: run an app, or check that "
-        "OTEL_TRACES_EXPORTER=otlp_file is set where Dify runs. Journals hold only what was not sent "
-        "yet: what was is in Jaeger"
+        "OTEL_TRACES_EXPORTER=otlp_file is set where Dify runs. Journals hold only what was not "
+        "sent yet: what was is in Jaeger"
     )
     return Stored(str(path), hint, telemetry)
 

@@ -5,6 +5,7 @@ Times are nanoseconds since the epoch; ids are lower-case hexadecimal.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -89,9 +90,9 @@ class Span:
         return "" if value is None else str(value)
 
     def number(self, key: str) -> float:
-        """Return a numeric attribute, 0 where the span has none."""
+        """Return a numeric attribute, 0 where the span has none, or one that is no amount."""
         value = self.attributes.get(key)
-        return value if isinstance(value, int | float) else 0
+        return value if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,9 @@ def test_folded_queries_of_an_operation_are_of_the_database(ran: Ran) -> None:
     for trace in traces_in(ran.files, "research_batch"):
         found = analyse(trace)
         database = next(one for one in found.spent if one.where is Where.DATABASE)
-        assert 0 < database.ns <= found.queries.seconds * 1e9
+        # A slow one, on a busy machine, has a span and is not folded.
+        folded_ns = sum(ns for name, ns in database.most if name.startswith("queries of "))
+        assert 0 < folded_ns <= found.queries.seconds * 1e9
         assert found.queries.number == sum(n for n, _ in found.queries.systems.values())
         assert found.queries.systems.keys() == {"sqlite", "redis"}
         assert queries_of(()).number == 0
