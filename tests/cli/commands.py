@@ -37,5 +37,5 @@ def shell(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )

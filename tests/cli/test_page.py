@@ -37,6 +37,8 @@ HOSTILE = (
 )
 _DARK, _LIGHT = "0", "1"
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -81,7 +83,7 @@ def shown(page: Path, scheme: str = _LIGHT) -> Shown:
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=240,
             env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
         )
 

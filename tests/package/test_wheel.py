@@ -39,7 +39,7 @@ def dify(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "otel_dify/py.typed" in names
+    assert {"otel_dify/py.typed", "otel_dify/cli/page.css"} <= set(names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"otel_dify"}
 
 
@@ -121,3 +121,14 @@ def test_the_entry_points_of_the_wheel_lead_somewhere(wheel: Path, dify: Path) -
         "console_scripts otel-dify",
     ):
         assert line in told.stdout.splitlines()
+
+
+def test_a_run_is_written_as_a_page_with_the_versions_that_dify_has(
+    wheel: Path, dify: Path, tmp_path: Path
+) -> None:
+    _uv("pip", "install", "--quiet", "--no-deps", "--python", dify, wheel)
+    page, data = tmp_path / "run.html", ROOT / "tests" / "cli" / "data" / "support"
+    command = [dify / "bin" / "otel-dify", "view", "latest", data, "--html", page]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Where the time went" in page.read_text(encoding="utf-8")
