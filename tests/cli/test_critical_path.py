@@ -93,6 +93,13 @@ def test_a_child_that_ends_a_little_after_its_sibling_began_is_not_lost() -> Non
         ("span 2", 0, 50),
         ("span 3", 50, 100),
     ]
+    earlier = span(4, 0, 10, 1)
+    assert path(span(1, 0, 100), earlier, span(2, 12, 51, 1), span(3, 50, 100, 1)) == [
+        ("span 4", 0, 10),
+        ("span 1", 10, 12),
+        ("span 2", 12, 50),
+        ("span 3", 50, 100),
+    ]
 
 
 def test_what_goes_on_when_all_have_their_answer_kept_nobody_waiting() -> None:

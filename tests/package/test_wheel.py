@@ -128,7 +128,7 @@ def test_a_run_is_written_as_a_page_with_the_versions_that_dify_has(
 ) -> None:
     _uv("pip", "install", "--quiet", "--no-deps", "--python", dify, wheel)
     page, data = tmp_path / "run.html", ROOT / "tests" / "cli" / "data" / "support"
-    command = [dify / "bin" / "otel-dify", "view", "latest", data, "--html", page]
+    command: list[str | Path] = [dify / "bin" / "otel-dify", "view", "latest", data, "--html", page]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Where the time went" in page.read_text(encoding="utf-8")
