@@ -85,10 +85,9 @@ def _metric(sent: Sent) -> bytes:
 
 def _log(sent: Sent) -> bytes:
     from otel_dify.export.encoding.logs import LogEncoder
-    from otel_dify.export.encoding.values import Attributes
 
     at_ns, info = _ns(sent), 9
-    return LogEncoder(Attributes()).encode(
+    return LogEncoder().encode(
         *(at_ns, at_ns, sent.trace_id, sent.span_id, 1, info, "INFO"),
         *(f"{LOG_NAME}: a test log record", {}, None),
     )
