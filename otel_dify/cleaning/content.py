@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 
 from otel_dify import table as t
+from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.cleaning.redaction import cut, mask, mask_text
 from otel_dify.cleaning.values import Value, encodable
 from otel_dify.guard import failed
@@ -69,6 +70,7 @@ class ContentGate:
     Attributes:
         span: whether it goes into spans.
         event: whether it goes into log events and log records.
+        whole: whether it goes into all of these.
 
     Args:
         mode: value of ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT``, lower case.
@@ -77,6 +79,7 @@ class ContentGate:
     def __init__(self, mode: str) -> None:
         self.span = mode in {"span_only", "span_and_event"}
         self.event = mode in {"event_only", "span_and_event"}
+        self.whole = self.span and self.event
 
     def values(
         self, content: Mapping[t.Attribute, object], known: Mapping[str, Value]
@@ -93,9 +96,28 @@ class ContentGate:
         references: dict[str, Value] = {}
         if self.span or self.event:
             texts = {attribute.key: _text_of(value) for attribute, value in content.items()}
-        if not (self.span and self.event):
+        if not self.whole:
             references = dict.fromkeys((one.key for one in content), reference_to(known))
         return texts if self.span else references, texts if self.event else references
+
+    def unquoted(
+        self, texts: Mapping[str, Value], known: KnownContent | None
+    ) -> tuple[dict[str, Value], dict[str, Value]]:
+        """Return texts without the content that they quote, for a span and for an event.
+
+        Args:
+            texts: texts that may quote content, by attribute name.
+            known: the content that may be quoted.
+
+        Returns:
+            For each signal that content does not go into, the texts that are others there.
+        """
+        if known is None or not texts or self.whole:
+            return {}, {}
+        others: dict[str, Value] = {
+            key: other for key, text in texts.items() if (other := known.without(str(text))) != text
+        }
+        return {} if self.span else others, {} if self.event else others
 
 
 def reference_to(known: Mapping[str, Value]) -> str:

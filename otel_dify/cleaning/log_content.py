@@ -1,7 +1,8 @@
-"""Content in log records: what Dify and Celery log of what users and models wrote.
+"""Content in log records that is content as a whole: what a few records are there to tell.
 
-Found by running Dify with marked inputs and looking for the mark. Error messages, which may quote
-what they complain about, are not content.
+What lines quote of content is found by what is known of it (``known_content``), whatever line it
+is. Here are those whose arguments hold nothing else, a "yes" and a number too; and what Celery adds
+to a record before anything of this process knows the task.
 """
 
 from __future__ import annotations

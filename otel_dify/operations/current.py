@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from weakref import ref
 
@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Link, Span
 
 from otel_dify import table as t
+from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.guard import guarded
 from otel_dify.operations.operation import Operation
 from otel_dify.operations.span import KEY, OperationSpan
@@ -54,6 +55,16 @@ def around(context: Context) -> Operation | None:
         if kept is not None:
             setattr(context, _FOLDS, kept)
     return kept
+
+
+def known_around(operation: Operation | None) -> Collection[KnownContent]:
+    """Return the content that what is written in an operation may quote.
+
+    What is written in none may quote that of any: of all that are open.
+    """
+    if operation is None:
+        return process.kept(Open).trees()
+    return () if operation.known is None else (operation.known,)
 
 
 APART = context_api.create_key("otel_dify.apart")
@@ -110,6 +121,12 @@ class Open:
         """Tell whether there is one; one that nobody holds any more will never end."""
         found = (reference() for reference in list(self._references.values()))
         return any(operation is not None and not operation.end_ns for operation in found)
+
+    def trees(self) -> Collection[KnownContent]:
+        """Return what is known of content in each tree that is open."""
+        found = (reference() for reference in list(self._references.values()))
+        known = (operation.known for operation in found if operation is not None)
+        return {id(one): one for one in known if one is not None}.values()
 
     def dropped(self, operation: Operation) -> None:
         """Leave a note that nobody will end an operation: the garbage collector has found out.

@@ -16,6 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext
 
 from otel_dify import table as t
+from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.cleaning.text import clean_attribute, clean_value
 from otel_dify.cleaning.values import Value, as_value
 from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
@@ -57,6 +58,8 @@ class Operation:
         events: happenings on the way: name, nanoseconds since the epoch, clean attributes.
         links: spans that led to it without being its parent.
         folded: the queries below it that have no span; none where there were none.
+        known: the content of all operations of its tree, for texts that may quote it; none where
+            all content is sent.
         noted: where it is noted as begun, for who ends it when this process is killed.
     """
 
@@ -73,6 +76,7 @@ class Operation:
         "folded",
         "inherited",
         "kind",
+        "known",
         "links",
         "noted",
         "parent",
@@ -112,6 +116,7 @@ class Operation:
         self.span_context: SpanContext = INVALID_SPAN_CONTEXT
         self.span_name = span_name
         self.folded: Folded | None = None
+        self.known: KnownContent | None = None
         self.recorder = recorder
         # Whoever pops it ends the operation: there is one end, whatever threads want it at once.
         self._open = [True]
@@ -126,6 +131,7 @@ class Operation:
             return
         if attribute.content:
             self.content[attribute] = value
+            self.knows(value)
             return
         plain = _plain(attribute, value)
         self.attributes[attribute.key] = plain
@@ -133,6 +139,11 @@ class Operation:
             self.inherited[attribute.key] = plain
             if attribute.hoist:
                 self._hoist(attribute.key, plain)
+
+    def knows(self, content: object) -> None:
+        """Know of content that this operation has to do with and no attribute holds."""
+        if self.known is not None:
+            self.known.remember(content)
 
     def _hoist(self, key: str, value: Value) -> None:
         """Hand what names the run to the request, task and message above."""
@@ -230,6 +241,8 @@ class Operation:
         self.happened("recovered", {t.ERROR_TYPE: error_type, t.ERROR_MESSAGE: error})
 
     def _explain(self, kind: str, text: str, raised: BaseException | None) -> None:
+        if self.known is not None:
+            self.known.mention(text)
         self.set(t.ERROR_MESSAGE, text)
         self.set(t.ERROR_CATEGORY, category_of(kind))
         self.set(t.ERROR_FINGERPRINT, fingerprint_of(raised, kind, text))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_dify import table as t
+from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.guard import failed, guarded
 from otel_dify.records.record import Record, record_of
 from otel_dify.records.recovery import begun_of
@@ -85,6 +86,7 @@ class Recorder:
     def started(self, operation: Operation) -> None:
         """Give an operation its span; one of a kind that folds gets it at its end, if at all."""
         kind, above = operation.kind, self._identities.above(operation)
+        self._share_known(operation)
         if kind.folds:
             operation.span_context = above
             return
@@ -94,6 +96,16 @@ class Recorder:
                 operation.noted = self._opened.add(begun_of(operation, above))
         if kind.start_event and self._writers.events.starts:
             _guarded("event", self._writers.events.started, operation)
+
+    def _share_known(self, operation: Operation) -> None:
+        """Have an operation know the content of its tree, where not all of it is sent."""
+        if self._gate.whole:
+            return
+        parent = operation.parent
+        known = None if parent is None else parent.known
+        operation.known = KnownContent() if known is None else known
+        for content in operation.content.values():
+            operation.knows(content)
 
     def folds(self, elapsed_ns: int, above: SpanContext, *, has_failed: bool) -> bool:
         """Tell whether what has ended gets no span: it was fast, or no span is above it.
@@ -109,6 +121,10 @@ class Recorder:
         """Make the record of an operation, and of that its signals."""
         if self._forgotten:
             return
+        for content in operation.content.values():
+            # What a line in the middle has looked into may have grown since.
+            if callable(content):
+                operation.knows(content)
         has_span = True
         if operation.kind.folds:
             above = operation.span_context

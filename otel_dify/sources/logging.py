@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache, wraps
@@ -19,17 +19,19 @@ from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from otel_dify.cleaning.known_content import without
 from otel_dify.cleaning.log_content import holds_content, is_content_of
 from otel_dify.cleaning.redaction import MASK, mask, names_a_secret
 from otel_dify.cleaning.text import clean, clean_value
 from otel_dify.cleaning.values import encodable
 from otel_dify.guard import failed, guarded
-from otel_dify.operations.current import current
+from otel_dify.operations.current import current, known_around
 from otel_dify.operations.errors import stack_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+    from otel_dify.cleaning.known_content import KnownContent
     from otel_dify.cleaning.values import Value
     from otel_dify.signals.logs import LogWriter
 
@@ -157,14 +159,15 @@ class LogBridge:
 
 def _line_of(record: logging.LogRecord, context: Context, *, content: bool) -> tuple[Any, ...]:
     """Make the arguments of ``LogWriter.write`` from a log record."""
+    known = () if content else known_around(current(context))
     text = _text_of(record) if content or not holds_content(record) else str(record.msg)
     return (
         int(record.created * 1e9),
         trace.get_current_span(context).get_span_context(),
         severity_of(record.levelno),
         record.levelname,
-        clean(text),
-        attributes_of(record, context, content=content),
+        clean(without(text, known)),
+        attributes_of(record, context, known, content=content),
     )
 
 
@@ -177,7 +180,11 @@ def _text_of(record: logging.LogRecord) -> str:
 
 
 def attributes_of(
-    record: logging.LogRecord, context: Context, *, content: bool
+    record: logging.LogRecord,
+    context: Context,
+    known: Collection[KnownContent] = (),
+    *,
+    content: bool,
 ) -> dict[str, Value]:
     """Collect what a log record and the operation it lies in know.
 
@@ -193,14 +200,15 @@ def attributes_of(
     if record.exc_info and record.exc_info[0]:
         kind, error, _ = record.exc_info
         attributes["exception.type"] = kind.__qualname__
-        attributes["exception.message"] = clean(str(error))
+        attributes["exception.message"] = clean(without(str(error), known))
         if error is not None:
-            attributes["exception.stacktrace"] = clean(stack_of(error))
+            attributes["exception.stacktrace"] = clean(without(stack_of(error), known))
     for key in record.__dict__.keys() - _STANDARD:
         value = record.__dict__[key]
         if key.startswith("_") or value is None or (not content and is_content_of(record, key)):
             continue
-        attributes.setdefault(key, MASK if names_a_secret(key) else _clean_extra(value))
+        told = MASK if names_a_secret(key) else _clean_extra(value)
+        attributes.setdefault(key, without(told, known) if isinstance(told, str) else told)
     return attributes
 
 

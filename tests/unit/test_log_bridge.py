@@ -19,6 +19,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dify import guard
 from otel_dify import table as t
+from otel_dify.cleaning.known_content import PLACEHOLDER
 from otel_dify.export.sdk_outlets import SdkLogs
 from otel_dify.operations.current import start
 from otel_dify.settings import Settings
@@ -368,11 +369,12 @@ def test_a_foreign_span_is_named_as_well(bridged: Bridged) -> None:
 
 
 RUN_INPUTS = "workflow_based_app_execution_task run with params: %s"
+QUESTION = "Why was the salary of Ms Smith cut"
 
 
 def test_what_users_wrote_is_left_out_of_the_records_that_hold_it(bridged: Bridged) -> None:
     """Dify's worker logs the inputs of a run, Celery the arguments of a task."""
-    log.info(RUN_INPUTS, "{'query': 'secret'}")
+    log.info(RUN_INPUTS, "{'query': 'no'}")
     celery = logging.getLogger("celery.app.trace")
     celery.error("Task %s failed", "t", extra={"data": {"args": "secret"}, "other": "kept"})
     log.warning("of another logger", extra={"data": "kept"})
@@ -385,10 +387,71 @@ def test_what_users_wrote_is_left_out_of_the_records_that_hold_it(bridged: Bridg
     assert other.attributes["data"] == "kept"
 
 
-def test_it_is_sent_where_it_is_asked_for(bridged: Bridged) -> None:
+@pytest.mark.usefixtures("recorded")
+def test_a_line_is_sent_without_the_content_of_the_operations_around_it(bridged: Bridged) -> None:
+    task = start(t.TASK)
+    task.knows({"query": QUESTION})
+    with task.active():
+        log.info("Task got %s", {"query": QUESTION, "stream": True})
+        node = start(t.NODE, {t.NODE_INPUTS: {"city": "Paris"}})
+        call = start(t.MODEL_CALL, parent=node.context)
+        call.set(t.OUTPUT_MESSAGES, lambda: [{"content": "No JSON, but: she was ill for long"}])
+        call.end()
+        with node.active():
+            log.error("extra error: No JSON, but: she was ill for long")
+            log.warning("weather", extra={"asked": QUESTION, "place": "Paris"})
+    assert bridged.bodies == [
+        f"Task got {{'query': '{PLACEHOLDER}', 'stream': True}}",
+        f"extra error: {PLACEHOLDER}",
+        "weather",
+    ]
+    extras = bridged.sent[-1].attributes
+    assert (extras["asked"], extras["place"]) == (PLACEHOLDER, PLACEHOLDER)
+
+
+@pytest.mark.usefixtures("recorded")
+def test_an_exception_of_a_line_is_sent_without_the_content_that_it_quotes(
+    bridged: Bridged,
+) -> None:
+    node = start(t.NODE, {t.NODE_INPUTS: {"query": QUESTION}})
+    with node.active():
+        try:
+            int(f"cannot parse {QUESTION}")
+        except ValueError:
+            log.exception("broken")
+    [line] = bridged.sent
+    assert line.attributes["exception.message"].endswith(f"base 10: 'cannot parse {PLACEHOLDER}'")
+    assert "Smith" not in line.attributes["exception.stacktrace"]
+    assert "ValueError" in line.attributes["exception.stacktrace"]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_line_of_no_operation_is_sent_without_the_content_of_any_that_is_open(
+    bridged: Bridged,
+) -> None:
+    """The engine has threads of its own, which lie in nothing."""
+    run = start(t.RUN, {t.RUN_INPUTS: {"query": QUESTION}})
+    log.error("Node failed: %s", QUESTION)
+    run.end()
+    assert bridged.bodies == [f"Node failed: {PLACEHOLDER}"]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_line_is_left_as_it_is_where_it_shares_no_content(bridged: Bridged) -> None:
+    node = start(t.NODE, {t.NODE_INPUTS: {"query": QUESTION}})
+    with node.active():
+        log.info("Retrieved %d documents for the query of 'Smith'", 3)
+    assert bridged.bodies == ["Retrieved 3 documents for the query of 'Smith'"]
+
+
+@pytest.mark.usefixtures("recorded")
+def test_content_of_lines_is_sent_where_it_is_asked_for(bridged: Bridged) -> None:
     bridged.attach_with_content()
-    log.info(RUN_INPUTS, "a question")
-    assert bridged.bodies[-1].endswith("a question")
+    task = start(t.TASK)
+    task.knows(QUESTION)
+    with task.active():
+        log.info(RUN_INPUTS, QUESTION)
+    assert bridged.bodies[-1].endswith(QUESTION)
 
 
 def test_what_dify_prints_of_tools_is_no_record(

@@ -93,7 +93,7 @@ def _request(
 def _see_inputs(operation: Operation, given: Any) -> None:
     # Not the files of speech.
     if isinstance(given, str | list):
-        operation.set(t.INPUT_MESSAGES, lambda: _messages(given))
+        operation.set(t.INPUT_MESSAGES, partial(_messages, given))
     if isinstance(given, list):
         operation.set(t.INPUT_COUNT, len(given))
 
@@ -103,7 +103,7 @@ def _see_result(operation: Operation, result: Any) -> None:
     _see_usage(operation, getattr(result, "usage", None))
     message = getattr(result, "message", None)
     if message is not None:
-        operation.set(t.OUTPUT_MESSAGES, lambda: _messages([message]))
+        operation.set(t.OUTPUT_MESSAGES, partial(_messages, [message]))
 
 
 def _see_usage(operation: Operation, usage: Any) -> None:
@@ -130,7 +130,7 @@ class _Stream:
         operation = self._operation
         if operation.get(t.FIRST_TOKEN) is None:
             operation.set(t.FIRST_TOKEN, (time.time_ns() - operation.start_ns) / 1e9)
-            operation.set(t.OUTPUT_MESSAGES, lambda: _answer(self._texts))
+            operation.set(t.OUTPUT_MESSAGES, partial(_answer, self._texts))
         delta = getattr(chunk, "delta", None)
         if delta is None:
             return
