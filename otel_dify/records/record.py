@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link, SpanContext
 
     from otel_dify.cleaning.content import ContentGate
+    from otel_dify.cleaning.known_content import KnownContent
     from otel_dify.cleaning.values import Value
     from otel_dify.operations.folded import Folded
     from otel_dify.operations.operation import Happening, Operation
@@ -33,7 +34,7 @@ class Record:
         start_ns: start, nanoseconds since the epoch.
         end_ns: end, likewise.
         attributes: by name, content not.
-        in_span: content, or references to it, for the span.
+        in_span: content, or references to it, for the span; and texts that quote it, without it.
         in_event: the same for the log event.
         happenings: what becomes span events.
         links: spans that led to it without being its parent.
@@ -77,6 +78,14 @@ def record_of(operation: Operation, above: SpanContext, gate: ContentGate) -> Re
         _write_folded(operation.folded, attributes)
         happenings = [*happenings, *_repeated(operation.folded, operation.end_ns)]
     in_span, in_event = gate.values(operation.content, attributes)
+    known = operation.known
+    span_texts, event_texts = gate.unquoted(_quoting(attributes), known)
+    stack = clean(stack_of(operation.error)) if operation.error is not None else ""
+    if known is not None:
+        if not gate.span:
+            happenings = [_unquoted(one, known) for one in happenings]
+        if not gate.event and stack:
+            stack = known.without(stack)
     return Record(
         plan,
         operation.span_name or plan.span_name.fill(attributes).strip() or plan.kind.name,
@@ -85,13 +94,38 @@ def record_of(operation: Operation, above: SpanContext, gate: ContentGate) -> Re
         operation.start_ns,
         operation.end_ns,
         attributes,
-        in_span,
-        in_event,
+        {**in_span, **span_texts},
+        {**in_event, **event_texts},
         happenings,
         operation.links,
         t.ERROR_TYPE.key in attributes,
-        clean(stack_of(operation.error)) if operation.error is not None else "",
+        stack,
     )
+
+
+# What is sure to quote nothing: of the table's attributes most, of other people's none.
+_PLAIN = frozenset(attribute.key for attribute in t.ATTRIBUTES if not attribute.quotes)
+# Where there is a pattern for a path, nothing in it was written by users.
+_ADDRESSES = {t.URL_FULL.key: t.URL_TEMPLATE.key, t.URL_PATH.key: t.HTTP_ROUTE.key}
+
+
+def _quoting(attributes: Mapping[str, Value]) -> dict[str, Value]:
+    """Find the texts that may quote content; few operations have one."""
+    return {
+        key: value
+        for key, value in attributes.items()
+        if key not in _PLAIN and isinstance(value, str) and _ADDRESSES.get(key) not in attributes
+    }
+
+
+def _unquoted(happening: Happening, known: KnownContent) -> Happening:
+    """Return a happening without the content that its texts quote."""
+    name, at_ns, attributes = happening
+    texts = {
+        key: known.without(value) if isinstance(value, str) else value
+        for key, value in attributes.items()
+    }
+    return name, at_ns, texts
 
 
 def _write_folded(folded: Folded, attributes: dict[str, Value]) -> None:

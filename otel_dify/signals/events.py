@@ -5,6 +5,7 @@ Runs and nodes may have one for their start as well: what has begun and not ende
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from opentelemetry._logs import SeverityNumber
@@ -13,6 +14,7 @@ from otel_dify import table as t
 from otel_dify.records.plan import PLANS
 
 if TYPE_CHECKING:
+    from otel_dify.cleaning.values import Value
     from otel_dify.operations.operation import Operation
     from otel_dify.records.record import Record
     from otel_dify.signals.logs import LogWriter
@@ -75,7 +77,7 @@ class EventWriter:
             record.span,
             severity,
             severity.name,
-            sentence(record),
+            sentence(record, attributes),
             attributes,
             name,
         )
@@ -90,9 +92,14 @@ def _severity(record: Record) -> SeverityNumber:
     return SeverityNumber.WARN if recovered else SeverityNumber.INFO
 
 
-def sentence(record: Record) -> str:
-    """Say what happened, for who reads the log: subject, outcome, seconds, cause."""
-    plan, known = record.plan, record.attributes
+def sentence(record: Record, known: Mapping[str, Value]) -> str:
+    """Say what happened, for who reads the log: subject, outcome, seconds, cause.
+
+    Args:
+        record: what happened.
+        known: its attributes as they are told.
+    """
+    plan = record.plan
     kind = plan.kind
     status = known.get(kind.status.key) if kind.status else None
     outcome, before = _OUTCOMES.get(str(status), ("", "in"))

@@ -53,7 +53,7 @@ class SpanWriter:
                 self._events(record) if record.happenings else (),
                 record.links,
                 StatusCode.ERROR if failed else StatusCode.UNSET,
-                str(record.attributes.get(t.ERROR_MESSAGE.key, "")) if failed else None,
+                str(attributes.get(t.ERROR_MESSAGE.key, "")) if failed else None,
             )
         )
 

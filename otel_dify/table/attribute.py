@@ -17,9 +17,11 @@ class Attribute:
         type: the type of its values.
         doc: what it says, for the data dictionary.
         content: whether it holds what users or models wrote; then it is left out unless asked for
-            (``records/content.py``).
+            (``cleaning/content.py``).
         text: characters kept of it where it is free text, which is searched for secrets; 0 where
             it is an id, a number, an enumeration or a name, which is not.
+        quotes: whether it is text that may quote content; what it quotes is left out where content
+            is (``cleaning/known_content.py``).
         inherit: whether every operation below the one that has it gets it too.
         hoist: whether the request, task and message above it get it as well: what names the run,
             not what names a part of it.
@@ -30,6 +32,7 @@ class Attribute:
     doc: str
     content: bool = False
     text: int = 0
+    quotes: bool = False
     inherit: bool = False
     hoist: bool = False
 
@@ -45,8 +48,9 @@ def define(
     *,
     content: bool = False,
     text: int = 0,
+    quotes: bool = False,
     inherit: bool = False,
     hoist: bool = True,
 ) -> Attribute:
     """Make an attribute of the table; one that is inherited is hoisted unless it says otherwise."""
-    return Attribute(key, kind, doc, content, text, inherit, inherit and hoist)
+    return Attribute(key, kind, doc, content, text, quotes, inherit, inherit and hoist)

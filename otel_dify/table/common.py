@@ -68,7 +68,9 @@ EXTERNAL_TRACE_ID = define(
 )
 # How it ended.
 ERROR_TYPE = define("error.type", "string", "Kind of the failure; absent where there was none")
-ERROR_MESSAGE = define("dify.error.message", "string", "Message of the failure", text=16_384)
+ERROR_MESSAGE = define(
+    "dify.error.message", "string", "Message of the failure", text=16_384, quotes=True
+)
 ERROR_CATEGORY = define(
     "dify.error.category",
     "string",

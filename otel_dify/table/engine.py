@@ -44,7 +44,7 @@ WORKFLOW_VERSION = define(
     "Version of the workflow: when it was published, or `draft`; where it is known",
     text=256,
 )
-RUN_ERROR = define("dify.workflow.error", "string", "Why the run failed", text=16_384)
+RUN_ERROR = define("dify.workflow.error", "string", "Why the run failed", text=16_384, quotes=True)
 RUN_RESUMED = define("dify.workflow.resumed", "boolean", "The run goes on after a pause")
 RUN_INPUTS = define("dify.workflow.inputs", "string", "Inputs, JSON", content=True)
 RUN_OUTPUTS = define("dify.workflow.outputs", "string", "Outputs, JSON", content=True)
@@ -72,7 +72,7 @@ NODE_STATUS = define(
     "`paused`, `terminated` (its process was killed), or `stopped`: its run ended first, by "
     "another node's failure or by somebody",
 )
-NODE_ERROR = define("dify.node.error", "string", "Why the node failed", text=16_384)
+NODE_ERROR = define("dify.node.error", "string", "Why the node failed", text=16_384, quotes=True)
 NODE_RECOVERED = define(
     "dify.node.recovered_from",
     "string",

@@ -30,7 +30,7 @@ HTTP_BODY_SIZE = define("http.response.body.size", "int", "Bytes of the body sen
 HTTP_REQUEST_SIZE = define(
     "http.request.body.size", "int", "Bytes of the body received, as the caller says"
 )
-URL_PATH = define("url.path", "string", "Path", text=2_048)
+URL_PATH = define("url.path", "string", "Path", text=2_048, quotes=True)
 URL_TEMPLATE = define(
     "url.template", "string", "Path called, what varies in braces; of known peers only"
 )
@@ -38,7 +38,9 @@ PEER = define("service.peer.name", "string", "Service called: one of the known p
 PEER_BEFORE = define(
     "peer.service", "string", "The same, under the name that it had before, which Jaeger reads"
 )
-URL_FULL = define("url.full", "string", "Address called, without its query", text=2_048)
+URL_FULL = define(
+    "url.full", "string", "Address called, without its query", text=2_048, quotes=True
+)
 CLIENT_ADDRESS = define("client.address", "string", "Address of the caller")
 USER_AGENT = define("user_agent.original", "string", "User agent of the caller", text=1_024)
 # OpenTelemetry's HTTP conventions, with 1, 2 and what streams need.

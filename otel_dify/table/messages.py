@@ -31,7 +31,9 @@ MESSAGE_STATUS = define(
     "`succeeded`, `failed`, `stopped` or `paused`; on a request or task that of the message that "
     "it serves",
 )
-MESSAGE_ERROR = define("dify.message.error", "string", "Why the message failed", text=16_384)
+MESSAGE_ERROR = define(
+    "dify.message.error", "string", "Why the message failed", text=16_384, quotes=True
+)
 MESSAGE_FIRST_TOKEN = define(
     "dify.message.time_to_first_token", "double", "Seconds to the first token of the answer"
 )

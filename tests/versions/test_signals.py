@@ -175,3 +175,18 @@ def test_content_is_kept_in_spans_and_events_where_it_is_asked_for() -> None:
     assert (
         recorded.attributes("invoke_workflow")["dify.workflow.outputs"] == '{"text": "an answer"}'
     )
+
+
+def test_a_failure_that_quotes_content_is_told_without_it(recorded: Recording) -> None:
+    """Of the engine too: nodes, runs and the lines that it writes repeat the model's error."""
+    name = "Ada Countess of Lovelace"
+
+    def quotes(_node: Any) -> Any:
+        raise ValueError(f"no such person: {name}")
+
+    shape = Shape().start().script("quotes", quotes).end().chain("start", "quotes", "end")
+    run(shape, {"name": name})
+    written = [f"{span.attributes} {span.status.description}" for span in recorded.spans]
+    written += [f"{record.attributes} {record.body}" for record in recorded.events]
+    assert not [text for text in written if "Lovelace" in text]
+    assert "no such person: [content]" in recorded.event("dify.workflow.run").body
