@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -10,9 +10,10 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from opentelemetry.trace import Link, Status
 
 from otel_dify.cleaning.content import as_text, is_content, reference_to
+from otel_dify.cleaning.known_content import KnownContent, without
 from otel_dify.cleaning.text import clean, clean_attribute
 from otel_dify.guard import failed
-from otel_dify.operations.current import current
+from otel_dify.operations.current import current, known_around
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from otel_dify.cleaning.content import ContentGate
     from otel_dify.cleaning.values import Value
+
+type Known = Collection[KnownContent]
 
 
 class ForeignSpans(SpanProcessor):
@@ -53,28 +56,29 @@ class ForeignSpans(SpanProcessor):
         self._send(copy)
 
     def _clean(self, span: ReadableSpan) -> ReadableSpan:
+        known = () if self._gate.span else known_around(current())
         return ReadableSpan(
             clean(span.name),
             span.get_span_context(),
             span.parent,
             span.resource,
-            self._attributes(span.attributes),
+            self._attributes(span.attributes, known),
             [
-                Event(clean(event.name), self._attributes(event.attributes), event.timestamp)
+                Event(clean(event.name), self._attributes(event.attributes, known), event.timestamp)
                 for event in span.events
             ],
-            [Link(link.context, self._attributes(link.attributes)) for link in span.links],
+            [Link(link.context, self._attributes(link.attributes, known)) for link in span.links],
             span.kind,
-            status=Status(span.status.status_code, _description(span.status)),
+            status=Status(span.status.status_code, _description(span.status, known)),
             start_time=span.start_time,
             end_time=span.end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
 
-    def _attributes(self, attributes: Mapping[str, Any] | None) -> Any:
+    def _attributes(self, attributes: Mapping[str, Any] | None, known: Known) -> Any:
         """Clean attributes of any name; how many the SDK has dropped is still told."""
         given = attributes or {}
-        cleaned = {key: self._value(key, value, given) for key, value in given.items()}
+        cleaned = {key: self._value(key, value, given, known) for key, value in given.items()}
         dropped = getattr(attributes, "dropped", 0)
         if not dropped:
             return cleaned
@@ -82,11 +86,13 @@ class ForeignSpans(SpanProcessor):
         bounded.dropped = dropped
         return bounded
 
-    def _value(self, key: str, value: object, known: Mapping[str, Any]) -> Value:
+    def _value(self, key: str, value: object, others: Mapping[str, Any], known: Known) -> Value:
         if not is_content(key):
-            return clean_attribute(key, value)
-        return as_text(value) if self._gate.span else reference_to(known)
+            cleaned = clean_attribute(key, value)
+            return without(cleaned, known) if isinstance(cleaned, str) else cleaned
+        return as_text(value) if self._gate.span else reference_to(others)
 
 
-def _description(status: Status) -> str | None:
-    return None if status.description is None else clean(status.description)
+def _description(status: Status, known: Known) -> str | None:
+    text = status.description
+    return None if text is None else clean(without(text, known))

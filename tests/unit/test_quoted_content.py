@@ -106,6 +106,23 @@ def test_an_address_with_a_pattern_is_not_compared() -> None:
     run.end()
 
 
+@pytest.mark.parametrize("mode", CAPTURE_MODES)
+def test_a_foreign_span_is_sent_without_the_content_that_it_quotes(mode: str) -> None:
+    with recording(mode) as recorded:
+        run = start(t.RUN, {t.RUN_INPUTS: {"query": PROMPT}})
+        with run.active():
+            span = recorded.tracer.start_span("theirs", attributes={"asked.for": PROMPT})
+            span.add_event("seen", {"what": REFUSED})
+            span.set_status(StatusCode.ERROR, REFUSED)
+            span.end()
+        run.end()
+    kept = KEPT[mode][0]
+    theirs = recorded.span("theirs")
+    assert dict(theirs.attributes or {})["asked.for"] == (PROMPT if kept else PLACEHOLDER)
+    assert dict(theirs.events[0].attributes or {})["what"] == (REFUSED if kept else HIDDEN)
+    assert theirs.status.description == (REFUSED if kept else HIDDEN)
+
+
 def test_where_all_content_is_sent_nothing_of_it_is_remembered() -> None:
     with recording("span_and_event"):
         run = start(t.RUN, {t.RUN_INPUTS: PROMPT})
