@@ -1,16 +1,20 @@
-"""Quoted content: errors and addresses leave without it."""
+"""Quoted content: errors, addresses, requests, tasks and foreign spans leave without it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
+from celery import Celery, signals
 from opentelemetry.trace import StatusCode
 
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import PLACEHOLDER
-from otel_dify.operations.current import start
+from otel_dify.operations.current import current, start
 from otel_dify.settings import CAPTURE_MODES
+from otel_dify.sources.libraries import celery as celery_source
 from tests.recording import Recording, recording
 
 PROMPT = "Tell me what Contoso pays its managers"
@@ -104,6 +108,91 @@ def test_an_address_with_a_pattern_is_not_compared() -> None:
     known = {t.URL_FULL: "http://daemon/plugin/x/dispatch", t.URL_TEMPLATE: "/plugin/{id}/dispatch"}
     start(t.HTTP_CALL, known, parent=run.context).end()
     run.end()
+
+
+def test_what_a_request_brought_is_known_in_it(
+    watched: Callable[[str], ModuleType], recorded: Recording
+) -> None:
+    flask = watched("flask")
+    app = flask.Flask(__name__)
+
+    def view() -> str:
+        operation = current()
+        assert operation is not None
+        assert operation.known is not None
+        operation.known.without("a line before the body has been read")
+        given = flask.request.get_json()["query"]
+        asked = flask.request.args["asked"]
+        operation.fail(f"{given} and {asked} of {flask.request.path}", "x")
+        return "done"
+
+    app.add_url_rule("/x", "x", view, methods=["POST"])
+    address = "/x?asked=who+earns+the+most+here"
+    app.test_client().post(address, json={"query": PROMPT}).close()
+    [span] = recorded.spans
+    assert span.attributes is not None
+    message = span.attributes[t.ERROR_MESSAGE.key]
+    assert message == f"{PLACEHOLDER} and {PLACEHOLDER} of /x"
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_request_is_not_kept_alive_by_what_is_known_of_it(
+    watched: Callable[[str], ModuleType],
+) -> None:
+    """Its environment leads to the operation: only the garbage collector would find the two."""
+    flask = watched("flask")
+    app = flask.Flask(__name__)
+    kept: list[Any] = []
+
+    def view() -> str:
+        kept.append(current())
+        return str(flask.request.get_json()["query"])
+
+    app.add_url_rule("/x", "x", view, methods=["POST"])
+    app.test_client().post("/x", json={"query": PROMPT}).close()
+    assert kept[0].known.without(PROMPT) == PROMPT
+
+
+def test_names_of_files_that_a_request_brought_are_known_in_it(
+    watched: Callable[[str], ModuleType], recorded: Recording
+) -> None:
+    flask = watched("flask")
+    app = flask.Flask(__name__)
+
+    def view() -> str:
+        name = flask.request.files["file"].filename
+        operation = current()
+        assert operation is not None
+        operation.fail(f"cannot store {name}", "x")
+        return "done"
+
+    app.add_url_rule("/x", "x", view, methods=["POST"])
+    given = {"file": (__file__, "Salaries of all managers.txt")}
+    app.test_client().post("/x", data=given, content_type="multipart/form-data").close()
+    [span] = recorded.spans
+    assert span.attributes is not None
+    assert span.attributes[t.ERROR_MESSAGE.key] == f"cannot store {PLACEHOLDER}"
+
+
+def test_what_a_task_was_given_is_known_in_it(
+    watched: Callable[[str], ModuleType], recorded: Recording
+) -> None:
+    # Connected by another test, it would come before the handler that starts the operation.
+    signals.task_prerun.disconnect(celery_source._waited)
+    watched("celery")
+    app = Celery(broker="memory://", backend="cache+memory://")
+
+    @app.task(name="tests.quotes")
+    def quotes(given: str, *, tenant: str) -> None:
+        raise ValueError(f"{tenant}: {given}")
+
+    run = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+    given = f'{{"run_id": "{run}", "query": "{PROMPT}"}}'
+    quotes.apply(args=(given,), kwargs={"tenant": "t-1"})
+    [span] = recorded.spans
+    assert span.attributes is not None
+    told = span.attributes[t.ERROR_MESSAGE.key]
+    assert told == f't-1: {{"run_id": "{run}", "query": "{PLACEHOLDER}"}}'
 
 
 @pytest.mark.parametrize("mode", CAPTURE_MODES)

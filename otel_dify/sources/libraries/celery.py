@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -97,11 +99,25 @@ def _waited(task: Any = None, **_: Any) -> None:
     operation.set(t.TASK_NAME, task.name)
     for attribute, name in _OF_REQUEST.items():
         operation.set(attribute, getattr(task.request, name, None))
+    operation.knows(partial(_given, task.request.args, task.request.kwargs))
     delivery = task.request.delivery_info or {}
     operation.set(t.DESTINATION, delivery.get("routing_key"))
     sent = getattr(task.request, _SENT_AT, None)
     if isinstance(sent, int):
         operation.set(t.QUEUE_WAIT, max(operation.start_ns - sent, 0) / 1e9)
+
+
+def _given(args: Any, kwargs: Any) -> list[Any]:
+    """Read what a task was given; Dify gives some JSON as text."""
+    given = [*(args or ()), *(kwargs or {}).values()]
+    return [_read(value) for value in given]
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(("{", "[")):
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 @never_raises("otel_dify.sources.libraries.celery shutdown")

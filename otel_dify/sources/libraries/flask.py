@@ -16,9 +16,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import partial
 from types import ModuleType
 from typing import Any
+from weakref import ref
 
+from flask import Request, has_request_context, request
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanKind
 from wrapt import wrap_function_wrapper
@@ -110,9 +113,32 @@ def _started(span: BridgedSpan) -> None:
         call.operation = span.operation
         call.operation.set(t.REQUEST_ID, call.request_id)
         call.operation.set(t.HTTP_REQUEST_SIZE, call.size)
+        if has_request_context():
+            call.operation.knows(partial(_given, ref(request._get_current_object())))  # type: ignore[attr-defined] # noqa: SLF001 - how Flask gives the request itself
         if call.comes_back:
             take_over(call.operation)
         span.at_end = call.later
+
+
+def _given(asked: ref[Request]) -> list[Any] | None:
+    """Return what a request brought, when Dify has read it: nothing is read for our sake.
+
+    The request, which leads to its operation, is not kept alive.
+    """
+    there = asked()
+    if there is None:
+        return []
+    read = vars(there)
+    bodies = [body for body in read.get("_cached_json", ()) if body is not ...]
+    if there.content_length and not bodies and "form" not in read:
+        return None
+    files = read.get("files") or {}
+    return [
+        *bodies,
+        dict(read.get("form") or {}),
+        dict(read.get("args") or {}),
+        [file.filename for file in files.values()],
+    ]
 
 
 @never_raises("otel_dify.sources.libraries.flask exception")
