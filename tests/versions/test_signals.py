@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from inline_snapshot import snapshot
@@ -175,6 +176,18 @@ def test_content_is_kept_in_spans_and_events_where_it_is_asked_for() -> None:
     assert (
         recorded.attributes("invoke_workflow")["dify.workflow.outputs"] == '{"text": "an answer"}'
     )
+
+
+def test_a_run_has_the_inputs_that_it_began_with() -> None:
+    shape = Shape().start().end(text=("start", "name")).chain("start", "end")
+    with recording("span_and_event") as recorded:
+        run(shape, {"name": "Ada"})
+    for known in (
+        recorded.attributes("invoke_workflow"),
+        recorded.event("dify.workflow.run").attributes,
+    ):
+        inputs = json.loads(known["dify.workflow.inputs"])
+        assert "Ada" in inputs.values()
 
 
 def test_a_failure_that_quotes_content_is_told_without_it(recorded: Recording) -> None:

@@ -37,6 +37,9 @@ from otel_dify.sources.graphon.nodes import (
 # Entry points of iterations and loops: neither does anything, and Dify records neither.
 _MARKERS = frozenset({"iteration-start", "loop-start"})
 
+# Where a run begins; the names of Dify's triggers go on with what they wait for.
+_ENTRIES = ("start", "trigger-")
+
 _RUN_STATUS = {
     "GraphRunSucceededEvent": "succeeded",
     "GraphRunPartialSucceededEvent": "partial-succeeded",
@@ -230,6 +233,8 @@ class RunObserver:
         result = event.node_run_result
         operation.set(t.NODE_STATUS, status)
         operation.set(t.NODE_INPUTS, result.inputs or None)
+        if self._kind is t.RUN and node_type(known.node).startswith(_ENTRIES):
+            self._set_inputs(result.inputs)
         operation.set(t.NODE_OUTPUTS, result.outputs or None)
         operation.set(t.NODE_PROCESS_DATA, result.process_data or None)
         if status in {"failed", "exception"}:
@@ -245,6 +250,11 @@ class RunObserver:
                 operation.set(t.NODE_RECOVERED, kind)
         known.done = True
         self._finish(known)
+
+    def _set_inputs(self, inputs: Mapping[str, Any] | None) -> None:
+        """Take the run's inputs from where it begins: Dify's database has the same."""
+        if self.operation is not None:
+            self.operation.set(t.RUN_INPUTS, inputs or None)
 
     def _finish(self, known: NodeExecution) -> None:
         if known.done and known.running <= 0:
