@@ -12,7 +12,7 @@ KEEP ?=
 .DEFAULT_GOAL := help
 # The parts of `make test` are in the order of what they take.
 .NOTPARALLEL:
-.PHONY: help demo test test-dify bench bench-dify environment redis chromium lint format docs proto check-docs native unit versions lock clean
+.PHONY: help demo test test-dify test-dify-canary bench bench-dify environment redis chromium lint format docs proto check-docs native unit versions lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -34,6 +34,10 @@ bench-dify: environment ## measure what runs of a real Dify cost (DIFY_RIG=<fold
 test-dify: ## hold the counters against a real Dify (DIFY_RIG=<folder>, see tests/dify/README.md)
 	@test -n "$(DIFY_RIG)" || { echo "Set DIFY_RIG to the folder of a running Dify: tests/dify/README.md says what it must hold." >&2; exit 1; }
 	$(DIFY_RIG)/venv/bin/python tests/dify/accounting.py $(DIFY_RIG)
+
+test-dify-canary: ## look for content in what a real Dify sends (DIFY_RIG=<folder>, see tests/dify/README.md)
+	@test -n "$(DIFY_RIG)" || { echo "Set DIFY_RIG to the folder of a rig: tests/dify/README.md says what it must hold." >&2; exit 1; }
+	$(DIFY_RIG)/venv/bin/python tests/dify/canary.py $(DIFY_RIG)
 
 environment:
 	@test -x .venv/bin/python || scripts/uv venv --quiet .venv
