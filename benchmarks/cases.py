@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from benchmarks.measuring import Measured, Telemetry, attach, measure
@@ -136,6 +136,27 @@ def log(variant: str) -> Iterator[tuple[str, Measured]]:
             logger.info("Retrieved %d documents for query %s", 3, "abc")
 
     yield "record", measure(telemetry, work)
+    telemetry.inside = _beside_content(telemetry)
+    yield "record beside content", measure(telemetry, work)
+
+
+def _beside_content(telemetry: Telemetry) -> Callable[[], AbstractContextManager[Any]]:
+    """Have what is measured lie in an operation that has 20,000 characters of content."""
+    around = telemetry.inside
+
+    @contextmanager
+    def inside() -> Iterator[None]:
+        with around():
+            from otel_dify import table as t
+            from otel_dify.operations.current import current
+
+            operation = current()
+            if operation is not None:
+                words = " ".join(f"word{number * 7919 % 10_007}" for number in range(2_500))
+                operation.set(t.NODE_INPUTS, {"query": words[:10_000], "context": words[10_000:]})
+            yield
+
+    return inside
 
 
 def _add_stock_handler() -> Callable[[], object]:

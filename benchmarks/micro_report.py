@@ -56,6 +56,7 @@ RIVALS = (
     Rivals("Redis GET, real server, exporters off", "redis", "GET", "", 1 / 5),
     Rivals("Redis GET, real server, batched", "redis", "GET", "-discard", 1 / 5, "spans"),
     Rivals("log record, batched and discarded", "log", "record", "-discard", 1.0, "logs"),
+    Rivals("log record beside content", "log", "record beside content", "-discard", 1.0, "logs"),
 )
 
 
