@@ -39,7 +39,8 @@ LIMIT = 32_768
 MOST = TEXT_LIMIT - 64
 """Characters of a text that are compared and kept: no more are sent of it."""
 _TREE_LIMIT = 4 * LIMIT
-"""Characters known of a tree; beyond it what is older is forgotten."""
+"""Characters known of a tree; beyond it what came since the first ``LIMIT`` is forgotten: those
+are what a request brought and a run began with."""
 _WAITING = 64
 """Values that wait to be looked into; of more the oldest are forgotten."""
 _GRAM = 8
@@ -63,7 +64,7 @@ _NAMES = re.compile(
 class KnownContent:
     """The content of a tree of operations."""
 
-    __slots__ = ("_at", "_mentioned", "_seen", "_short", "_size", "_waiting")
+    __slots__ = ("_at", "_first", "_mentioned", "_seen", "_short", "_size", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[object] = deque(maxlen=_WAITING)
@@ -73,6 +74,7 @@ class KnownContent:
         # The same is input of one node, output of another, and part of a prompt.
         self._seen: set[str] = set()
         self._size = 0
+        self._first: tuple[dict[str, tuple[str, int]], set[str], set[str]] | None = None
         self._mentioned: deque[str] = deque(maxlen=_WAITING)
 
     def remember(self, value: object) -> None:
@@ -129,8 +131,7 @@ class KnownContent:
     def _learn(self, leaf: str) -> None:
         if leaf in self._seen:
             return
-        if self._size > _TREE_LIMIT:
-            self._at, self._short, self._seen, self._size = {}, set(), set(), 0
+        self._make_room()
         self._seen.add(leaf)
         self._size += len(leaf) + 1
         words = _WORD.findall(plain(leaf).text)
@@ -140,6 +141,14 @@ class KnownContent:
             self._at.update((letters[at : at + _GRAM], (letters, at)) for at in starts)
         elif SHORTEST <= len(short := leaf.strip()) <= _LONGEST_SHORT:
             self._short.add(short)
+
+    def _make_room(self) -> None:
+        """Forget, where there is too much, all but what came first."""
+        if self._first is None and self._size > LIMIT:
+            self._first = dict(self._at), set(self._short), set(self._seen)
+        if self._first is not None and self._size > _TREE_LIMIT:
+            at, short, seen = self._first
+            self._at, self._short, self._seen, self._size = dict(at), set(short), set(seen), LIMIT
 
     def _may_repeat(self, text: str) -> bool:
         """Tell whether any of its words begins what is known; most lines go no further."""

@@ -148,11 +148,22 @@ def test_of_a_large_value_beginning_and_end_are_known_and_it_is_not_kept_alive()
 
 def test_what_is_known_of_a_tree_stays_bounded() -> None:
     known = KnownContent()
-    for number in range(300):
+    for number in range(60):
         known.remember(" ".join(f"{number} of {word}" for word in range(2_000)))
         known.without("x")
     assert known._size <= 6 * LIMIT
     assert len(known._at) <= 6 * LIMIT
+
+
+def test_what_came_first_and_what_came_last_is_known_of_a_tree() -> None:
+    known = knowing({"query": "the question that it all began with", "city": "Paris"})
+    for number in range(40):
+        known.remember(" ".join(f"{number} of {word}" for word in range(2_000)))
+        known.without("x")
+    known.remember("the answer that came in the end")
+    assert known.without("the question that it all began with") == PLACEHOLDER
+    assert known.without("the answer that came in the end") == PLACEHOLDER
+    assert known.without("city: Paris") == f"city: {PLACEHOLDER}"
 
 
 def test_of_a_long_text_no_more_is_compared_than_is_sent() -> None:
