@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import partial
-from itertools import accumulate, islice
-from typing import Any
+from itertools import accumulate
 
+from otel_dify.cleaning.content_texts import LIMIT, is_heavy, texts_of
 from otel_dify.cleaning.escapes import Plain, plain
 from otel_dify.cleaning.redaction import LIMIT as TEXT_LIMIT
 from otel_dify.cleaning.redaction import cut
@@ -34,8 +33,6 @@ LEAST = 16
 """Letters and digits that text and content must have in common; others than ASCII count twice."""
 SHORTEST = 4
 """Characters of the shortest content that is looked for."""
-LIMIT = 32_768
-"""Characters known of one value: three quarters of them its beginning, the rest its end."""
 MOST = TEXT_LIMIT - 64
 """Characters of a text that are compared and kept: no more are sent of it."""
 _TREE_LIMIT = 4 * LIMIT
@@ -45,20 +42,10 @@ _WAITING = 64
 """Values that wait to be looked into; of more the oldest are forgotten."""
 _GRAM = 8
 _LONGEST_SHORT = 64
-_DEPTH = 8
-_PEEKED = 8
-_HEAVY = 2 * LIMIT
 # Words of ASCII as they are; of scripts without spaces each character is one.
 _WORD = re.compile(r"[A-Za-z0-9_]+|[^\W\x00-\x7f]")
 _QUOTED = re.compile(r"([\"'`])((?:(?!\1)[^\n\\]){1,64})\\{0,8}\1")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_ID = re.compile(r"[0-9a-fA-F-]{32,36}|[\d.:TZ+-]+")
-# Keys below which the engine keeps names and outcomes, beside what was written.
-_NAMES = re.compile(
-    r"(?:.*_)?(?:id|type|role|user|mode|provider|model|method|currency|language|position)|provider_name"
-    r"|model_name|finish_reason|status|extension|mime_type|error_message|usage|storage_key|icon"
-    r"|sys\.(?!query|files).*"
-)
 
 
 class KnownContent:
@@ -83,7 +70,7 @@ class KnownContent:
         Args:
             value: the content, or a function that returns it, and ``None`` while it cannot.
         """
-        self._waiting.append(tuple(_leaves(value)) if _is_heavy(value) else value)
+        self._waiting.append(tuple(texts_of(value)) if is_heavy(value) else value)
 
     def mention(self, text: str) -> None:
         """Take note of the message of a failure: that nodes hand it on makes it no content.
@@ -116,7 +103,7 @@ class KnownContent:
                     told = value() if callable(value) else value
                     if told is None:
                         not_yet.append(value)
-                    for leaf in _leaves(told):
+                    for leaf in texts_of(told):
                         for part in self._written(leaf):
                             self._learn(part)
         self._waiting.extend(not_yet)
@@ -236,74 +223,3 @@ def _replaced(text: str, given: Plain, spans: Iterable[tuple[int, int]]) -> str:
 
 def _weight_of(letters: str) -> int:
     return len(letters) if letters.isascii() else sum(1 + (char > "\x7f") for char in letters)
-
-
-def _is_heavy(value: object) -> bool:
-    """Tell whether a value holds a text that is too large to be kept alive, two levels deep.
-
-    It is asked of all content: types are told apart by what nearly all are, and a few parts seen.
-    """
-    if type(value) is str:
-        return len(value) > _HEAVY
-    for part in islice(_inner(value), _PEEKED):
-        if type(part) is str:
-            if len(part) > _HEAVY:
-                return True
-        elif type(part) is list and any(_holds_heavy(inner) for inner in part[:_PEEKED]):
-            return True
-    return False
-
-
-def _inner(value: object) -> Iterable[Any]:
-    if type(value) is dict:
-        return value.values()
-    if type(value) is list:
-        return (value,)
-    # A function that makes the content, with what it is made from.
-    return value.args if type(value) is partial else ()
-
-
-def _holds_heavy(value: object) -> bool:
-    """The same of one of many: a text, a prompt as the engine writes it, a message of a model."""
-    if type(value) is dict:
-        value = value.get("text") or value.get("content")
-    elif type(value) is not str:
-        value = getattr(value, "__dict__", {}).get("content")
-    return type(value) is str and len(value) > _HEAVY
-
-
-def _leaves(value: object) -> Iterator[str]:
-    """Give the texts in a value of any depth, ``LIMIT`` characters of it."""
-    left = LIMIT
-    for leaf in _texts(value, _DEPTH):
-        if left <= 0:
-            return
-        kept = leaf if len(leaf) <= left else f"{leaf[: left * 3 // 4]}\n{leaf[-left // 4 :]}"
-        left -= len(leaf) + 1
-        yield kept
-
-
-def _texts(value: Any, depth: int) -> Iterator[str]:
-    """Give the texts in a value: what names and counts things, and what is no text, is left out."""
-    if isinstance(value, str):
-        if not _ID.fullmatch(value):
-            yield value
-        return
-    if depth and value is not None and not isinstance(value, int | float | bytes):
-        for part in _parts(value):
-            yield from _texts(part, depth - 1)
-
-
-def _parts(value: Any) -> Iterable[Any]:
-    if isinstance(value, Mapping):
-        return (part for key, part in value.items() if not _is_name(key))
-    if isinstance(value, list | tuple | set | frozenset):
-        return value
-    # Models of pydantic, which engine and model runtime pass around.
-    if callable(dump := getattr(value, "model_dump", None)):
-        return (dump(mode="json"),)
-    return (value(),) if callable(value) else ()
-
-
-def _is_name(key: object) -> bool:
-    return isinstance(key, str) and len(key) < _LONGEST_SHORT and bool(_NAMES.fullmatch(key))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_dify.cleaning.known_content import LEAST, LIMIT, MOST, PLACEHOLDER, KnownContent, without
+from otel_dify.cleaning.content_texts import LIMIT
+from otel_dify.cleaning.known_content import LEAST, MOST, PLACEHOLDER, KnownContent, without
 
 QUERY = "Why is my \"salary\" so l\u00f6w, \u4f60\u597d\u5417?\nIt was 'higher' in 2024."
 
@@ -93,6 +94,7 @@ def test_names_and_ids_beside_content_are_none() -> None:
         {
             "sys.workflow_run_id": run,
             "model_provider": "langgenius/openai/openai",
+            "model": {"provider": "langgenius/openai/openai", "name": "gpt-4o-mini"},
             "error_message": "InvokeRateLimitError: too many requests",
             "text": f"run {run} has a long text about something else",
         }
@@ -100,9 +102,15 @@ def test_names_and_ids_beside_content_are_none() -> None:
     for text in (
         f"Run {run} failed",
         "Provider langgenius/openai/openai answered 429",
+        "no such model: 'gpt-4o-mini'",
         "InvokeRateLimitError: too many requests",
     ):
         assert known.without(text) == text
+
+
+@pytest.mark.parametrize("said", ["Head of accounting at Contoso", "上海分公司的财务总监张三"])
+def test_what_is_written_in_an_input_with_the_name_of_a_name_is_content(said: str) -> None:
+    assert knowing({"position": said}).without(f"no such: {said}") == f"no such: {PLACEHOLDER}"
 
 
 def test_a_message_of_a_failure_stays_when_a_node_hands_it_on_and_what_it_quotes_does_not() -> None:
