@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import (
-    ALWAYS_OFF,
-    ALWAYS_ON,
-    ParentBased,
-    Sampler,
-    TraceIdRatioBased,
-)
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dify import settings as s
 from otel_dify.cleaning.content import ContentGate
-from otel_dify.records.foreign import ForeignSpans
+from otel_dify.records.foreign import ForeignSampler, ForeignSpans
 from otel_dify.records.recorder import Recorder, Writers
-from otel_dify.records.sampling import Identities
+from otel_dify.records.sampling import Decisions, Identities
+from otel_dify.sampling.rates import Rates
 from otel_dify.signals.events import EventWriter
 from otel_dify.signals.logs import LogWriter
 from otel_dify.signals.points import OwnStore, PointWriter, SdkStore
@@ -45,6 +39,7 @@ class Signals:
         lines: writes Python's log records.
         gate: what content goes into which signal.
         foreign: takes spans of foreign instrumentations.
+        sampler: decides on their traces.
 
     Args:
         resource: the resource of this process.
@@ -66,11 +61,11 @@ class Signals:
         opened: Opened | None = None,
     ) -> None:
         self.gate = ContentGate(settings[s.CAPTURE_CONTENT])
-        self.sampler = _sampler(settings)
+        decisions = _decisions(settings, resource)
         limits = settings.log_limits()
         self.lines = LogWriter(logs(LINES), *limits)
         self.recorder = Recorder(
-            Identities(self.sampler, RandomIdGenerator(), resource),
+            Identities(decisions, RandomIdGenerator(), resource),
             self.gate,
             settings[s.QUERY_SPAN_MS],
             Writers(
@@ -81,13 +76,20 @@ class Signals:
             opened,
         )
         self.foreign = ForeignSpans(spans.foreign, self.gate)
+        self.sampler = ForeignSampler(decisions, self.recorder.decide)
 
 
-def _sampler(settings: s.Settings) -> Sampler:
+def _decisions(settings: s.Settings, resource: Resource) -> Decisions:
+    """Make how this process decides on traces: by the rules, and what they leave by the sampler."""
     name = settings[s.SAMPLER]
-    root: Sampler = {
-        "always_on": ALWAYS_ON,
-        "always_off": ALWAYS_OFF,
-        "traceidratio": TraceIdRatioBased(settings[s.SAMPLER_ARG]),
+    otherwise = {
+        "always_on": 1.0,
+        "always_off": 0.0,
+        "traceidratio": settings[s.SAMPLER_ARG],
     }[name.removeprefix("parentbased_")]
-    return ParentBased(root) if name.startswith("parentbased_") else root
+    environment = str(resource.attributes.get("deployment.environment.name", ""))
+    return Decisions(
+        Rates(settings[s.SAMPLING], environment, otherwise),
+        drops=settings[s.SAMPLING_AT] == "sender",
+        follows=name.startswith("parentbased_"),
+    )

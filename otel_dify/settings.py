@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from otel_dify.sampling import rates
+
 
 @dataclass(frozen=True, slots=True)
 class Setting[T]:
@@ -237,8 +239,9 @@ SAMPLER = Setting(
     "OTEL_TRACES_SAMPLER",
     default="parentbased_always_on",
     parse=_one_of(*SAMPLERS),
-    doc="Head sampling. It drops failed runs with the rest; metrics and events stay complete. "
-    "Prefer tail sampling in the Collector.",
+    doc="Which traces are kept that no rule of `OTEL_DIFY_SAMPLING` is for. Failed runs are "
+    "dropped with the rest; metrics and events stay complete. Prefer the Collector's policies "
+    "([docs/sampling.md](docs/sampling.md)).",
     shown_default="parentbased_always_on",
     standard=True,
 )
@@ -423,6 +426,24 @@ METRIC_TENANT_LABELS = Setting(
     "are too many of them. End users are never metric labels.",
     shown_default="true",
 )
+SAMPLING: Setting[rates.Rules] = Setting(
+    "OTEL_DIFY_SAMPLING",
+    default=(),
+    parse=rates.parse,
+    doc="Which part of the traces is kept: `10%`, or rules by app, environment and invoke source, "
+    "the first that fits: `app=<id>|<id>: 10%; source=debugger: 1; env=staging: 0.5; 25%`. The "
+    "same on API and workers ([docs/sampling.md](docs/sampling.md)).",
+    shown_default="everything",
+)
+SAMPLING_AT = Setting(
+    "OTEL_DIFY_SAMPLING_AT",
+    default="sender",
+    parse=_one_of("sender", "collector"),
+    doc="Where the rest is dropped: `sender`, before it is encoded, or `collector`: everything is "
+    "sent with its rate, and the drop-in `collector/drop-ins/sampling.yaml` drops what it has no "
+    "other reason to keep.",
+    shown_default="sender",
+)
 QUERY_SPAN_MS = Setting(
     "OTEL_DIFY_QUERY_SPAN_MS",
     default=100,
@@ -471,6 +492,8 @@ SETTINGS: tuple[Setting[object], ...] = (
     HTTP_CLIENT_LOGS,
     START_EVENTS,
     METRIC_TENANT_LABELS,
+    SAMPLING,
+    SAMPLING_AT,
     QUERY_SPAN_MS,
 )
 OF_A_SIGNAL: tuple[Setting[object], ...] = (

@@ -96,7 +96,9 @@ class Recording:
         )
         self.pairs: Counter[Pair] = Counter()
         self.recorder: Recorder = _Noting(self.signals.recorder, self.pairs)
-        self.tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self.tracer_provider = TracerProvider(
+            self.signals.sampler, resource, shutdown_on_exit=False
+        )
         self.tracer_provider.add_span_processor(self.signals.foreign)
         self.tracer = self.tracer_provider.get_tracer("test")
 

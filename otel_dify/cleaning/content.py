@@ -82,19 +82,20 @@ class ContentGate:
         self.whole = self.span and self.event
 
     def values(
-        self, content: Mapping[t.Attribute, object], known: Mapping[str, Value]
+        self, content: Mapping[t.Attribute, object], known: Mapping[str, Value], *, sampled: bool
     ) -> tuple[dict[str, Value], dict[str, Value]]:
         """Return content as it goes into a span, and as it goes into an event.
 
         Args:
             content: what users or models wrote.
             known: attributes of the operation that has it, which a reference is made of.
+            sampled: whether the span is sent; else nothing goes into it.
         """
         if not content:
             return {}, {}
         texts: dict[str, Value] = {}
         references: dict[str, Value] = {}
-        if self.span or self.event:
+        if (self.span and sampled) or self.event:
             texts = {attribute.key: _text_of(value) for attribute, value in content.items()}
         if not self.whole:
             references = dict.fromkeys((one.key for one in content), reference_to(known))

@@ -19,6 +19,7 @@ from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.cleaning.text import clean_attribute, clean_value
 from otel_dify.cleaning.values import Value, as_value
+from otel_dify.operations.decision import Decision
 from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
 from otel_dify.operations.folded import Folded
 from otel_dify.operations.span import OperationSpan, within
@@ -35,6 +36,9 @@ class Recorder(Protocol):
 
     def ended(self, operation: Operation) -> None:
         """See an operation that has just ended."""
+
+    def keep(self, operation: Operation) -> None:
+        """Have the trace of an operation kept, whatever its rate."""
 
 
 class Operation:
@@ -60,6 +64,7 @@ class Operation:
         folded: the queries below it that have no span; none where there were none.
         known: the content of all operations of its tree, for texts that may quote it; none where
             all content is sent.
+        decision: whether its trace is sampled, where that is decided by a rate.
         noted: where it is noted as begun, for who ends it when this process is killed.
     """
 
@@ -69,6 +74,7 @@ class Operation:
         "_open",
         "attributes",
         "content",
+        "decision",
         "end_ns",
         "error",
         "events",
@@ -110,6 +116,7 @@ class Operation:
         self.start_ns = start_ns
         self.end_ns = 0
         self.noted: int | None = None
+        self.decision: Decision | None = None
         self.parent = parent
         self.parent_context = context
         self._context: Context | None = None
@@ -246,6 +253,11 @@ class Operation:
         self.set(t.ERROR_MESSAGE, text)
         self.set(t.ERROR_CATEGORY, category_of(kind))
         self.set(t.ERROR_FINGERPRINT, fingerprint_of(raised, kind, text))
+
+    def keep(self) -> None:
+        """Have its trace kept, whatever its rate, before anything else lies in it."""
+        if self.recorder is not None:
+            self.recorder.keep(self)
 
     @property
     def context(self) -> Context:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
-from opentelemetry.trace import Link, Status
+from opentelemetry.sdk.trace.sampling import Decision as Sampling
+from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+from opentelemetry.trace import Link, Status, get_current_span
 
 from otel_dify.cleaning.content import as_text, is_content, reference_to
 from otel_dify.cleaning.known_content import KnownContent, without
@@ -21,6 +23,57 @@ if TYPE_CHECKING:
 
     from otel_dify.cleaning.content import ContentGate
     from otel_dify.cleaning.values import Value
+    from otel_dify.operations.operation import Operation
+    from otel_dify.records.sampling import Decisions
+
+
+class ForeignSampler(Sampler):
+    """Decides on the traces of foreign spans as on those of operations.
+
+    The SDK fixes the context of a span when it begins. So what one lies in is decided on then, with
+    what is known of it.
+
+    Args:
+        decisions: how this process decides on traces.
+        decide: has it decided on the trace of an operation.
+    """
+
+    def __init__(self, decisions: Decisions, decide: Callable[[Operation], None]) -> None:
+        self._decisions = decisions
+        self._decide = decide
+
+    def should_sample(  # noqa: PLR0917 - the interface of OpenTelemetry
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: Any = None,
+        attributes: Any = None,
+        links: Any = None,
+        trace_state: Any = None,
+    ) -> SamplingResult:
+        """Tell whether a span is sampled, which carries what has been decided of its trace."""
+        del name, kind, links, trace_state
+        above = get_current_span(parent_context).get_span_context()
+        around = current(parent_context)
+        decision = None
+        if around is not None and around.span_context.trace_id == trace_id:
+            self._decide(around)
+            decision = around.decision
+        elif not above.is_valid or above.is_remote:
+            decision = self._decisions.begin(above, trace_id, ours=False)
+            if decision is not None and not decision.settled:
+                decision.settle(self._decisions.rates.threshold(None, None))
+        if decision is None:
+            flags, state = self._decisions.undecided(above)
+        else:
+            flags, state = decision.flags, decision.state
+        sampled = Sampling.RECORD_AND_SAMPLE if flags.sampled else Sampling.DROP
+        return SamplingResult(sampled, attributes, state)
+
+    def get_description(self) -> str:
+        """Say what it is."""
+        return "otel_dify"
 
 type Known = Collection[KnownContent]
 

@@ -74,10 +74,13 @@ def record_of(operation: Operation, above: SpanContext, gate: ContentGate) -> Re
     # A copy: what lies below may be hoisting its ids from another thread.
     attributes = dict(operation.attributes)
     happenings: Sequence[Happening] = operation.events
+    # What goes into the span alone is not made where there will be none.
+    sampled = operation.span_context.trace_flags.sampled
     if operation.folded is not None:
         _write_folded(operation.folded, attributes)
-        happenings = [*happenings, *_repeated(operation.folded, operation.end_ns)]
-    in_span, in_event = gate.values(operation.content, attributes)
+        if sampled:
+            happenings = [*happenings, *_repeated(operation.folded, operation.end_ns)]
+    in_span, in_event = gate.values(operation.content, attributes, sampled=sampled)
     known = operation.known
     span_texts, event_texts = gate.unquoted(_quoting(attributes), known)
     stack = clean(stack_of(operation.error)) if operation.error is not None else ""

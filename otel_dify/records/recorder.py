@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.guard import failed, guarded
+from otel_dify.process import process
 from otel_dify.records.record import Record, record_of
 from otel_dify.records.recovery import begun_of
+from otel_dify.records.sampling import CARRIES_ON
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from otel_dify.cleaning.content import ContentGate
     from otel_dify.export.journal.opened import Opened
+    from otel_dify.operations.decision import Decision
     from otel_dify.operations.operation import Operation
     from otel_dify.records.sampling import Identities
     from otel_dify.signals.events import EventWriter
@@ -43,13 +47,17 @@ class Writers:
 
         Args:
             record: the record.
-            span: whether it has a span.
+            span: whether it has a span that is to be written now.
         """
         if span:
-            _guarded("span", self.spans.write, record)
+            self.write_span(record)
         _guarded("points", self.points.write, record)
         if record.plan.kind.event:
             _guarded("event", self.events.ended, record)
+
+    def write_span(self, record: Record) -> None:
+        """Write the span of a record."""
+        _guarded("span", self.spans.write, record)
 
 
 class Recorder:
@@ -91,9 +99,10 @@ class Recorder:
             operation.span_context = above
             return
         operation.span_context = self._identities.new(operation, above)
+        if operation.decision is not None:
+            self._decide(operation, operation.decision, last=kind.span_kind in CARRIES_ON)
         if kind.recovered and self._opened is not None:
-            with guarded("otel_dify.records start"):
-                operation.noted = self._opened.add(begun_of(operation, above))
+            self._note(operation, above)
         if kind.start_event and self._writers.events.starts:
             _guarded("event", self._writers.events.started, operation)
 
@@ -106,6 +115,45 @@ class Recorder:
         operation.known = KnownContent() if known is None else known
         for content in operation.content.values():
             operation.knows(content)
+
+    def keep(self, operation: Operation) -> None:
+        """Have the trace of an operation that has just begun kept, whatever its rate."""
+        if operation.decision is not None:
+            operation.decision.settle(0)
+            self._told(operation, operation.decision)
+
+    def decide(self, operation: Operation) -> None:
+        """Have it decided on the trace of an operation: it goes on where nothing can be held."""
+        if operation.decision is not None:
+            self._decide(operation, operation.decision, last=True)
+
+    def _decide(self, operation: Operation, decision: Decision, *, last: bool) -> None:
+        if self._identities.consider(operation, decision, last=last):
+            self._told(operation, decision)
+
+    def _told(self, operation: Operation, decision: Decision) -> None:
+        """Tell the operations around one, which go on, what has been decided on their trace."""
+        one: Operation | None = operation
+        while one is not None and one.decision is decision:
+            one.span_context = decision.context(one.span_context)
+            if one.noted is not None:
+                self._forget_noted(one)
+                self._note(one, self._identities.above(one))
+            one = one.parent
+
+    def _note(self, operation: Operation, above: SpanContext) -> None:
+        """Note an operation, for who ends it when this process is killed."""
+        with guarded("otel_dify.records start"):
+            if self._opened is not None:
+                operation.noted = self._opened.add(begun_of(operation, above))
+        if operation.end_ns:  # by another thread, meanwhile
+            self._forget_noted(operation)
+
+    def _forget_noted(self, operation: Operation) -> None:
+        with process.counting:
+            noted, operation.noted = operation.noted, None
+        if noted is not None and self._opened is not None:
+            self._opened.remove(noted)
 
     def folds(self, elapsed_ns: int, above: SpanContext, *, has_failed: bool) -> bool:
         """Tell whether what has ended gets no span: it was fast, or no span is above it.
@@ -137,9 +185,26 @@ class Recorder:
                 operation.parent.folding().add(system, elapsed_ns, "")
         else:
             above = self._identities.above(operation)
-        self._writers.write(record_of(operation, above, self._gate), span=has_span)
-        if operation.noted is not None and self._opened is not None:
-            self._opened.remove(operation.noted)
+        self._write(operation, above, span=has_span)
+        self._forget_noted(operation)
+
+    def _write(self, operation: Operation, above: SpanContext, *, span: bool) -> None:
+        """Write what has ended; its span, if it is not decided yet whether it is sampled, later."""
+        decision = operation.decision if span else None
+        if decision is not None:
+            outer = operation.parent
+            last = outer is None or outer.decision is not decision
+            self._decide(operation, decision, last=last)
+            operation.span_context = decision.context(operation.span_context)
+        # What was still open when the context was taken is held, whatever is decided meanwhile.
+        held = decision is not None and not decision.settled
+        record = record_of(operation, above, self._gate)
+        self._writers.write(record, span=span and not held)
+        if decision is not None and held:
+            decision.hold(partial(self._write_held, record, decision))
+
+    def _write_held(self, record: Record, decision: Decision) -> None:
+        self._writers.write_span(replace(record, span=decision.context(record.span)))
 
     def forget(self) -> None:
         """Record nothing more: a forked child has its parent's operations, which end there."""

@@ -2,38 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState
 
+from otel_dify import table as t
+from otel_dify.operations.decision import NOT_SAMPLED, SAMPLED, Decision
 from otel_dify.operations.span import OperationSpan
+from otel_dify.sampling.probability import randomness_of
+from otel_dify.sampling.rates import Rates
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.id_generator import IdGenerator
-    from opentelemetry.sdk.trace.sampling import Sampler
 
     from otel_dify.operations.operation import Operation
 
-_SAMPLED, _NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
+CARRIES_ON = frozenset({SpanKind.CLIENT, SpanKind.PRODUCER})
+"""Kinds of spans whose context goes to another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """How a process decides.
+
+    Attributes:
+        rates: which part of what is kept.
+        drops: whether this process drops; else it announces the rate, and the Collector does.
+        follows: whether it follows what a caller from outside has decided.
+    """
+
+    rates: Rates
+    drops: bool = True
+    follows: bool = True
+
+    def begin(self, above: SpanContext, trace_id: int, *, ours: bool) -> Decision | None:
+        """Begin to decide on a trace; none where there is nothing to decide.
+
+        Args:
+            above: the span above, of another process; invalid where the trace begins here.
+            trace_id: the trace.
+            ours: whether the trace comes from another process of Dify's.
+        """
+        if self.rates.all_kept:
+            return None
+        made = Decision(randomness_of(trace_id), above.trace_state, drops=self.drops)
+        follows = above.is_valid and (self.follows or ours)
+        if follows and not made.follow(sampled=above.trace_flags.sampled) and ours:
+            made.leave()
+        return made
+
+    def undecided(self, above: SpanContext) -> tuple[TraceFlags, TraceState]:
+        """Return flags and state of a span where there is nothing to decide.
+
+        Args:
+            above: the span above; invalid where there is none.
+        """
+        local = above.is_valid and not above.is_remote
+        as_above = local or (above.is_valid and self.follows)
+        kept = above.trace_flags.sampled if as_above else True
+        return SAMPLED if kept else NOT_SAMPLED, above.trace_state
 
 
 class Identities:
-    """Gives operations the contexts of their spans.
-
-    The sampler is asked where a trace begins in this process. All samplers that can be named
-    decide by the trace id and the caller's decision, so what lies below has the same answer.
+    """Gives operations the contexts of their spans, and has it decided whether they are sampled.
 
     Args:
-        sampler: decides on traces.
+        decisions: how this process decides on traces.
         ids: makes ids.
         resource: the resource of this process's spans, which tells them from other providers'.
     """
 
-    def __init__(self, sampler: Sampler, ids: IdGenerator, resource: Resource) -> None:
-        self._sampler = sampler
+    def __init__(self, decisions: Decisions, ids: IdGenerator, resource: Resource) -> None:
+        self._decisions = decisions
         self._ids = ids
         self._resource = resource
 
@@ -54,29 +97,56 @@ class Identities:
         return span.get_span_context()
 
     def new(self, operation: Operation, above: SpanContext) -> SpanContext:
-        """Make the context of an operation's span.
+        """Make the context of an operation's span, and give the operation its trace's decision.
 
         Args:
             operation: the operation.
             above: what ``above`` says of it.
         """
         span_id = self._ids.generate_span_id()
-        if above.is_valid and not above.is_remote:
-            return SpanContext(
-                above.trace_id,
-                span_id,
-                False,
-                above.trace_flags,
-                above.trace_state,
-            )
         trace_id = above.trace_id if above.is_valid else self._ids.generate_trace_id()
-        decided = self._sampler.should_sample(
-            operation.parent_context,
-            trace_id,
-            operation.kind.name,
-            operation.kind.span_kind,
-            operation.attributes,
-            operation.links,
-        )
-        flags = _SAMPLED if decided.decision is Decision.RECORD_AND_SAMPLE else _NOT_SAMPLED
-        return SpanContext(trace_id, span_id, False, flags, decided.trace_state)
+        if above.is_valid and not above.is_remote:
+            decision = _of_parent(operation, trace_id)
+        else:
+            ours = operation.kind.span_kind is SpanKind.CONSUMER
+            decision = self._decisions.begin(above, trace_id, ours=ours)
+        if decision is None:
+            flags, state = self._decisions.undecided(above)
+        else:
+            flags, state = decision.flags, decision.state
+        operation.decision = decision
+        return SpanContext(trace_id, span_id, False, flags, state)
+
+    def consider(self, operation: Operation, decision: Decision, *, last: bool) -> bool:
+        """Decide on an operation's trace, if it can be; tell whether it has been decided now.
+
+        Args:
+            operation: one that has just begun or ended.
+            decision: its trace's.
+            last: whether it has to be.
+        """
+        if decision.settled:
+            return False
+        app, source = _known(operation, t.APP_ID), _known(operation, t.INVOKE_FROM)
+        if last or decision.full:
+            decision.settle(self._decisions.rates.threshold(app, source))
+            return True
+        return decision.consider(self._decisions.rates.possible(app, source))
+
+
+def _of_parent(operation: Operation, trace_id: int) -> Decision | None:
+    """Return the decision of the operation around one; one that begins apart has another trace."""
+    parent = operation.parent
+    if parent is None or parent.span_context.trace_id != trace_id:
+        return None
+    return parent.decision
+
+
+def _known(operation: Operation, attribute: t.Attribute) -> str | None:
+    """Find what is known of a trace, from an operation on to the first of its trace."""
+    found = operation.get(attribute)
+    above = operation.parent
+    while not found and above is not None and above.decision is operation.decision:
+        found = above.get(attribute)
+        above = above.parent
+    return str(found) if found else None

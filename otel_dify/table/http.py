@@ -43,6 +43,11 @@ URL_FULL = define(
 )
 CLIENT_ADDRESS = define("client.address", "string", "Address of the caller")
 USER_AGENT = define("user_agent.original", "string", "User agent of the caller", text=1_024)
+DEBUG_ID = define(
+    "dify.debug_id",
+    "string",
+    "`X-Debug-Id` of the caller, which asks for the trace to be kept whatever the sampling",
+)
 # OpenTelemetry's HTTP conventions, with 1, 2 and what streams need.
 _HTTP_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2, 2.5, 5, 7.5, 10),
@@ -89,6 +94,7 @@ REQUEST = Kind(
         HTTP_REQUEST_SIZE,
         CLIENT_ADDRESS,
         USER_AGENT,
+        DEBUG_ID,
         ERROR_CODE,
         RUN_STATUS,
         MESSAGE_STATUS,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from otel_dify import settings as s
+from otel_dify.sampling import rates
 from otel_dify.settings import SETTINGS, Setting, Settings
 
 # Variable: texts it takes with what they mean, and texts that it does not take.
@@ -75,6 +76,18 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "OTEL_DIFY_HTTP_CLIENT_LOGS": ({"true": True, "false": False}, ("1", "on")),
     "OTEL_DIFY_START_EVENTS": ({"true": True, "false": False}, ("1", "all")),
     "OTEL_DIFY_METRIC_TENANT_LABELS": ({"false": False}, ("0", "none")),
+    "OTEL_DIFY_SAMPLING": (
+        {
+            "25%": rates.parse("0.25"),
+            "app=A: 10% ; 1": rates.parse("app=a:0.1;1.0;"),
+            ";": (),
+        },
+        (
+            *("many", "110%", "-1", "1.5", "nan", "app=x", "app: 1", "app=: 1", "model=x: 1"),
+            *("app=x app=y: 1", "app=x, 10%"),
+        ),
+    ),
+    "OTEL_DIFY_SAMPLING_AT": ({"Sender": "sender", "collector": "collector"}, ("gateway",)),
     "OTEL_DIFY_QUERY_SPAN_MS": ({"0": 0, "250": 250}, ("-1", "0.5", "slow")),
 }
 GOOD = [(name, text, value) for name, (good, _) in CASES.items() for text, value in good.items()]

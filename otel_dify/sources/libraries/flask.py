@@ -4,7 +4,8 @@ The instrumentation ends its span when Flask tears the request down, which for a
 its first byte. Here the operation ends with the last byte of the body, and whatever the body's
 generator does (Dify sends the Celery task of a streamed run from it) lies within the request.
 
-``X-Request-ID`` is taken from the caller or made, and returned with ``X-Response-Time``.
+``X-Request-ID`` is taken from the caller or made, and returned with ``X-Response-Time``. A caller
+that sends ``X-Debug-Id`` asks for the trace to be kept.
 """
 
 from __future__ import annotations
@@ -77,10 +78,12 @@ class _Call:
         explains: whether the response is Dify's JSON for what went wrong.
         streams: whether the response is a stream of events.
         comes_back: whether a plugin calls, for a run of Dify's.
+        debug_id: by which a caller wants to find the trace, which is kept; empty where none does.
     """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         given_id = environ.get("HTTP_X_REQUEST_ID", "")
+        debug_id = environ.get("HTTP_X_DEBUG_ID", "")
         size = environ.get("CONTENT_LENGTH") or ""
         self.operation: Operation | None = None
         self.exception: BaseException | None = None
@@ -90,6 +93,7 @@ class _Call:
         self.streams = False
         self.comes_back = environ.get("PATH_INFO", "").startswith(_INNER)
         self.request_id = given_id if _REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
+        self.debug_id = debug_id if _REQUEST_ID.fullmatch(debug_id) else ""
         self.size = int(size) if size.isascii() and size.isdigit() else None
 
     def later(self, _: int | None) -> None:
@@ -117,6 +121,9 @@ def _started(span: BridgedSpan) -> None:
             call.operation.knows(partial(_given, ref(request._get_current_object())))  # type: ignore[attr-defined] # noqa: SLF001 - how Flask gives the request itself
         if call.comes_back:
             take_over(call.operation)
+        if call.debug_id:
+            call.operation.set(t.DEBUG_ID, call.debug_id)
+            call.operation.keep()
         span.at_end = call.later
 
 
