@@ -62,12 +62,14 @@ class Order:
         app: the app's name.
         inputs: the start node's variables.
         user: who asks, as the caller names them.
+        app_id: the app's id.
         workflow_run_id: the workflow run's id.
     """
 
     app: str
     inputs: Mapping[str, Any]
     user: str
+    app_id: str = ""
     workflow_run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def dumps(self) -> str:

@@ -51,7 +51,7 @@ def run_workflow() -> ResponseReturnValue:
     if missing := asked.missing(inputs):
         message = f"{', '.join(missing)} is required in input form"
         return _refuse(HTTPStatus.BAD_REQUEST, "invalid_param", message)
-    order = Order(asked.name, inputs, body.get("user") or "anonymous")
+    order = Order(asked.name, inputs, body.get("user") or "anonymous", asked.app_id)
     if body.get("response_mode") == "streaming":
         # As in Dify, the task is sent by the generator, when the server has begun to read the
         # response: the view, and whatever watched it, has returned by then.

@@ -10,12 +10,11 @@ whole, whatever is learned of it in one place alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from otel_dify.process import process
-from otel_dify.sampling.probability import decode, encode, read, written
+from otel_dify.sampling.probability import Sampled, decode, encode, read, written
 
 ANNOUNCED = "otel_dify"
 """Our entry of a tracestate: the threshold that the Collector is to apply."""
@@ -46,7 +45,7 @@ class Decision:
         self._drops = drops
         self._held: list[Callable[[], None]] = []
         self.flags = SAMPLED
-        self.state = written(state, replace(given, threshold=self._passed))
+        self.state = written(state, self._passing(self._passed))
         self.settled = False
 
     @property
@@ -54,6 +53,10 @@ class Decision:
         """The threshold that the trace has passed elsewhere, unless it cannot have."""
         passed = self._given.threshold
         return None if passed is None or self._randomness < passed else passed
+
+    def _passing(self, threshold: int | None) -> Sampled:
+        """Return OpenTelemetry's entry with what has been passed, and the rest as it was given."""
+        return Sampled(threshold, self._given.randomness, self._given.rest)
 
     @property
     def full(self) -> bool:
@@ -70,7 +73,7 @@ class Decision:
             Whether that says at which rate; where it does not, nothing is settled.
         """
         if not sampled:
-            self._fix(NOT_SAMPLED, written(self.state, replace(self._given, threshold=None)))
+            self._fix(NOT_SAMPLED, written(self.state, self._passing(None)))
             return True
         announced = None if self._drops else decode(self.state.get(ANNOUNCED) or "")
         threshold = self._passed if announced is None else announced
@@ -103,10 +106,10 @@ class Decision:
         """
         if self._drops:
             kept = self._randomness >= threshold
-            passed = replace(self._given, threshold=threshold if kept else None)
-            self._fix(SAMPLED if kept else NOT_SAMPLED, written(self.state, passed))
+            state = written(self.state, self._passing(threshold if kept else None))
+            self._fix(SAMPLED if kept else NOT_SAMPLED, state)
         else:
-            state = written(self.state, replace(self._given, threshold=self._passed or 0))
+            state = written(self.state, self._passing(self._passed or 0))
             self._fix(SAMPLED, state.update(ANNOUNCED, encode(threshold)))
 
     def _fix(self, flags: TraceFlags, state: TraceState) -> None:
@@ -127,6 +130,6 @@ class Decision:
 
     def context(self, span: SpanContext) -> SpanContext:
         """Return the context of a span of the trace, with what has been decided by now."""
-        if span.trace_state is self.state and span.trace_flags == self.flags:
+        if span.trace_state is self.state and span.trace_flags is self.flags:
             return span
         return SpanContext(span.trace_id, span.span_id, False, self.flags, self.state)

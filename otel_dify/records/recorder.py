@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.guard import failed, guarded
+from otel_dify.operations.decision import Decision
 from otel_dify.process import process
 from otel_dify.records.record import Record, record_of
 from otel_dify.records.recovery import begun_of
 from otel_dify.records.sampling import CARRIES_ON
+from otel_dify.sampling.probability import randomness_of
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
     from otel_dify.cleaning.content import ContentGate
     from otel_dify.export.journal.opened import Opened
-    from otel_dify.operations.decision import Decision
     from otel_dify.operations.operation import Operation
     from otel_dify.records.sampling import Identities
     from otel_dify.signals.events import EventWriter
@@ -118,9 +119,15 @@ class Recorder:
 
     def keep(self, operation: Operation) -> None:
         """Have the trace of an operation that has just begun kept, whatever its rate."""
-        if operation.decision is not None:
-            operation.decision.settle(0)
-            self._told(operation, operation.decision)
+        decision, span = operation.decision, operation.span_context
+        if decision is None:
+            if span.trace_flags.sampled:
+                return
+            # Where there are no rates a caller has dropped it.
+            decision = Decision(randomness_of(span.trace_id), span.trace_state, drops=True)
+            operation.decision = decision
+        decision.settle(0)
+        self._told(operation, decision)
 
     def decide(self, operation: Operation) -> None:
         """Have it decided on the trace of an operation: it goes on where nothing can be held."""
@@ -128,7 +135,7 @@ class Recorder:
             self._decide(operation, operation.decision, last=True)
 
     def _decide(self, operation: Operation, decision: Decision, *, last: bool) -> None:
-        if self._identities.consider(operation, decision, last=last):
+        if not decision.settled and self._identities.consider(operation, decision, last=last):
             self._told(operation, decision)
 
     def _told(self, operation: Operation, decision: Decision) -> None:
@@ -185,22 +192,24 @@ class Recorder:
                 operation.parent.folding().add(system, elapsed_ns, "")
         else:
             above = self._identities.above(operation)
-        self._write(operation, above, span=has_span)
-        self._forget_noted(operation)
+        if has_span and operation.decision is not None:
+            self._write_decided(operation, above, operation.decision)
+        else:
+            self._writers.write(record_of(operation, above, self._gate), span=has_span)
+        if operation.noted is not None:
+            self._forget_noted(operation)
 
-    def _write(self, operation: Operation, above: SpanContext, *, span: bool) -> None:
-        """Write what has ended; its span, if it is not decided yet whether it is sampled, later."""
-        decision = operation.decision if span else None
-        if decision is not None:
-            outer = operation.parent
-            last = outer is None or outer.decision is not decision
-            self._decide(operation, decision, last=last)
-            operation.span_context = decision.context(operation.span_context)
+    def _write_decided(self, operation: Operation, above: SpanContext, decision: Decision) -> None:
+        """Write what has ended; its span, where it is not known yet whether it is sent, later."""
+        outer = operation.parent
+        last = outer is None or outer.decision is not decision
+        self._decide(operation, decision, last=last)
+        operation.span_context = decision.context(operation.span_context)
         # What was still open when the context was taken is held, whatever is decided meanwhile.
-        held = decision is not None and not decision.settled
+        held = not decision.settled
         record = record_of(operation, above, self._gate)
-        self._writers.write(record, span=span and not held)
-        if decision is not None and held:
+        self._writers.write(record, span=not held)
+        if held:
             decision.hold(partial(self._write_held, record, decision))
 
     def _write_held(self, record: Record, decision: Decision) -> None:

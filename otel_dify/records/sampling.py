@@ -107,14 +107,14 @@ class Identities:
         trace_id = above.trace_id if above.is_valid else self._ids.generate_trace_id()
         if above.is_valid and not above.is_remote:
             decision = _of_parent(operation, trace_id)
+            flags, state = above.trace_flags, above.trace_state
         else:
             ours = operation.kind.span_kind is SpanKind.CONSUMER
             decision = self._decisions.begin(above, trace_id, ours=ours)
-        if decision is None:
             flags, state = self._decisions.undecided(above)
-        else:
+        if decision is not None:
             flags, state = decision.flags, decision.state
-        operation.decision = decision
+            operation.decision = decision
         return SpanContext(trace_id, span_id, False, flags, state)
 
     def consider(self, operation: Operation, decision: Decision, *, last: bool) -> bool:
@@ -122,11 +122,9 @@ class Identities:
 
         Args:
             operation: one that has just begun or ended.
-            decision: its trace's.
+            decision: its trace's, which is open.
             last: whether it has to be.
         """
-        if decision.settled:
-            return False
         app, source = _known(operation, t.APP_ID), _known(operation, t.INVOKE_FROM)
         if last or decision.full:
             decision.settle(self._decisions.rates.threshold(app, source))
@@ -137,7 +135,7 @@ class Identities:
 def _of_parent(operation: Operation, trace_id: int) -> Decision | None:
     """Return the decision of the operation around one; one that begins apart has another trace."""
     parent = operation.parent
-    if parent is None or parent.span_context.trace_id != trace_id:
+    if parent is None or parent.decision is None or parent.span_context.trace_id != trace_id:
         return None
     return parent.decision
 

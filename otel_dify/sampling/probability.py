@@ -121,11 +121,19 @@ def _read(text: str) -> Sampled:
 
 def written(state: TraceState | None, sampled: Sampled) -> TraceState:
     """Return a tracestate with another entry of OpenTelemetry's, or without one."""
-    before = TraceState() if state is None else state
+    if not state:
+        return _alone(sampled)
     header = sampled.header()
     if header:
-        return before.update(KEY, header)
-    return before.delete(KEY) if KEY in before else before
+        return state.update(KEY, header)
+    return state.delete(KEY) if KEY in state else state
+
+
+@lru_cache(maxsize=256)
+def _alone(sampled: Sampled) -> TraceState:
+    """Return the tracestate of most traces, which many have in common."""
+    header = sampled.header()
+    return TraceState([(KEY, header)] if header else None)
 
 
 def randomness_of(trace_id: int) -> int:

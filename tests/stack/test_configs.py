@@ -159,6 +159,15 @@ def test_variables_have_defaults_and_are_documented(config: Path) -> None:
         assert f"`{name}`" in readme, f"{name} of {config} is not in collector/README.md"
 
 
+@pytest.mark.parametrize("drop_in", DROP_INS, ids=lambda path: path.name)
+def test_variables_of_drop_ins_have_defaults_and_are_documented(drop_in: Path) -> None:
+    readme = (drop_in.parent / "README.md").read_text()
+    shared = (COLLECTOR_FOLDER / "README.md").read_text()
+    for name, default in VARIABLE.findall(drop_in.read_text()):
+        assert default, f"{name} in {drop_in} has no default"
+        assert f"`{name}`" in readme + shared, f"{name} of {drop_in} is not in its README.md"
+
+
 def test_a_native_run_sets_every_address_port_and_folder(native: Mapping[str, str]) -> None:
     """Else a native run would fall back to a container's address."""
     used = {

@@ -278,6 +278,18 @@ def test_a_trace_that_a_caller_asks_for_is_kept(
     assert len(made.spans) == (1 if at == "sender" else 2)
 
 
+def test_a_trace_that_is_asked_for_is_kept_where_its_caller_has_dropped_it(
+    recorded: Recording,
+) -> None:
+    for asked in (False, True):
+        request = start(t.REQUEST, parent=caller(5, flags=0))
+        if asked:
+            request.keep()
+        start(t.RUN, parent=request.context).end()
+        request.end()
+    assert [threshold(span) for span in recorded.spans] == [0, 0]
+
+
 @pytest.mark.parametrize("sampled", [True, False])
 def test_what_is_noted_for_recovery_is_noted_as_it_was_decided(
     ruled: Recording, tmp_path: Path, sampled: bool

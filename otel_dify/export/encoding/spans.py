@@ -19,7 +19,7 @@ from otel_dify.export.encoding.wire import field, varint
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanContext, SpanKind, StatusCode
+    from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceState
 
 # Tags of ScopeSpans, Span, Event, Link and Status, with the length behind them where that is known.
 _SPAN = b"\x12"
@@ -61,6 +61,7 @@ class SpanEncoder:
         self._attributes_of_link = Attributes(at_most, _ATTRIBUTE_OF_LINK).encode
         self._names = Names(_NAME, at_most)
         self._names_of_events = Names(_NAME_OF_EVENT, at_most)
+        self._state: tuple[TraceState | None, bytes] = (None, b"")
 
     def encode(  # noqa: PLR0917 - called for every span: names would cost, too
         self,
@@ -101,8 +102,10 @@ class SpanEncoder:
                 _TRACE_ID, context.trace_id.to_bytes(16), _SPAN_ID, context.span_id.to_bytes(8)
             )
         ]
-        if context.trace_state:
-            parts.append(field(_STATE, context.trace_state.to_header().encode()))
+        state = context.trace_state
+        if state:
+            known, encoded = self._state
+            parts.append(encoded if known is state else self._encode_state(state))
         flags = _KNOWN_WHETHER_REMOTE
         if parent is not None:
             parts.append(_PARENT_ID + parent.span_id.to_bytes(8))
@@ -130,6 +133,12 @@ class SpanEncoder:
             parts += (tag + varint(number) for tag, number in zip(_DROPPED, dropped, strict=True))
         parts.append(_FLAGS + flags)
         return field(_SPAN, b"".join(parts))
+
+    def _encode_state(self, state: TraceState) -> bytes:
+        """Encode a tracestate, and keep it: the spans of a trace have the same one in common."""
+        encoded = field(_STATE, state.to_header().encode())
+        self._state = (state, encoded)
+        return encoded
 
     def encode_readable(self, span: ReadableSpan) -> bytes:
         """Return a span of the SDK as ``encode`` does."""

@@ -31,7 +31,6 @@ _PAYLOAD = {
     t.WORKFLOW_ID: "workflow_id",
     t.APP_ID: "app_id",
     t.TENANT_ID: "tenant_id",
-    t.INVOKE_FROM: "invoke_from",
 }
 
 # Tasks that ask again and again whether there is something to do. What they find they send as
