@@ -98,23 +98,27 @@ class Decision:
         self.settle(lowest)
         return True
 
-    def settle(self, threshold: int) -> None:
-        """Make the decision, or another one before anything has come of it.
+    def settle(self, threshold: int, *, again: bool = False) -> None:
+        """Make the decision; where another thread has made it meanwhile, that one holds.
 
         Args:
             threshold: what is rejected: 0 (nothing) to ``NEVER``.
+            again: whether one that was made does not hold, since nothing has come of it yet.
         """
         if self._drops:
             kept = self._randomness >= threshold
             state = written(self.state, self._passing(threshold if kept else None))
-            self._fix(SAMPLED if kept else NOT_SAMPLED, state)
+            self._fix(SAMPLED if kept else NOT_SAMPLED, state, again=again)
         else:
             state = written(self.state, self._passing(self._passed or 0))
-            self._fix(SAMPLED, state.update(ANNOUNCED, encode(threshold)))
+            self._fix(SAMPLED, state.update(ANNOUNCED, encode(threshold)), again=again)
 
-    def _fix(self, flags: TraceFlags, state: TraceState) -> None:
-        self.flags, self.state = flags, state
+    def _fix(self, flags: TraceFlags, state: TraceState, *, again: bool = False) -> None:
         with process.counting:
+            if self.settled and not again:
+                return
+            # In this order: who finds it settled finds the rest.
+            self.flags, self.state = flags, state
             self.settled = True
             held, self._held = self._held, []
         for write in held:

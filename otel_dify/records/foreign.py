@@ -65,7 +65,7 @@ class ForeignSampler(Sampler):
             if decision is not None and not decision.settled:
                 decision.settle(self._decisions.rates.threshold(None, None))
         if decision is None:
-            flags, state = self._decisions.undecided(above)
+            flags, state = self._decisions.undecided(above, ours=not above.is_remote)
         else:
             flags, state = decision.flags, decision.state
         sampled = Sampling.RECORD_AND_SAMPLE if flags.sampled else Sampling.DROP

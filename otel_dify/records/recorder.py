@@ -126,7 +126,7 @@ class Recorder:
             # Where there are no rates a caller has dropped it.
             decision = Decision(randomness_of(span.trace_id), span.trace_state, drops=True)
             operation.decision = decision
-        decision.settle(0)
+        decision.settle(0, again=True)
         self._told(operation, decision)
 
     def decide(self, operation: Operation) -> None:
@@ -204,9 +204,9 @@ class Recorder:
         outer = operation.parent
         last = outer is None or outer.decision is not decision
         self._decide(operation, decision, last=last)
-        operation.span_context = decision.context(operation.span_context)
-        # What was still open when the context was taken is held, whatever is decided meanwhile.
+        # Asked before the context is taken: another thread may settle it in between.
         held = not decision.settled
+        operation.span_context = decision.context(operation.span_context)
         record = record_of(operation, above, self._gate)
         self._writers.write(record, span=not held)
         if held:

@@ -54,14 +54,14 @@ class Decisions:
             made.leave()
         return made
 
-    def undecided(self, above: SpanContext) -> tuple[TraceFlags, TraceState]:
+    def undecided(self, above: SpanContext, *, ours: bool) -> tuple[TraceFlags, TraceState]:
         """Return flags and state of a span where there is nothing to decide.
 
         Args:
             above: the span above; invalid where there is none.
+            ours: whether it is of Dify's, in this process or in another.
         """
-        local = above.is_valid and not above.is_remote
-        as_above = local or (above.is_valid and self.follows)
+        as_above = above.is_valid and (self.follows or ours)
         kept = above.trace_flags.sampled if as_above else True
         return SAMPLED if kept else NOT_SAMPLED, above.trace_state
 
@@ -111,7 +111,7 @@ class Identities:
         else:
             ours = operation.kind.span_kind is SpanKind.CONSUMER
             decision = self._decisions.begin(above, trace_id, ours=ours)
-            flags, state = self._decisions.undecided(above)
+            flags, state = self._decisions.undecided(above, ours=ours)
         if decision is not None:
             flags, state = decision.flags, decision.state
             operation.decision = decision
