@@ -91,6 +91,20 @@ def _timeout(text: str) -> float:
 _LONGEST_TIMEOUT = 600
 
 
+def _some_of(*names: str) -> Callable[[str], tuple[str, ...]]:
+    """Read names with commas between them; ``none`` is none of them."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        chosen = _names(text.lower())
+        if chosen == ("none",):
+            return ()
+        if not set(chosen) <= set(names):
+            raise ValueError(f"expected some of {', '.join(names)}, or none")
+        return chosen
+
+    return parse
+
+
 def _fraction(text: str) -> float:
     allowed = "expected a number from 0 to 1"
     try:
@@ -444,6 +458,31 @@ SAMPLING_AT = Setting(
     "other reason to keep.",
     shown_default="sender",
 )
+_PERSONS: tuple[str, ...] = ("card", "chinese_id", "phone", "email")
+MASK = Setting(
+    "OTEL_DIFY_MASK",
+    default=_PERSONS,
+    parse=_some_of(*_PERSONS, "ip"),
+    doc="Data of persons that is masked besides secrets: `card`, `chinese_id`, `phone` (Chinese "
+    "mobile phones), `email`, `ip`, with commas between; `none` for secrets alone.",
+    shown_default="card,chinese_id,phone,email",
+)
+MASK_PATTERNS = Setting(
+    "OTEL_DIFY_MASK_PATTERNS",
+    default="",
+    parse=_string,
+    doc="Regular expressions of what else is masked, with blanks between them; a blank within one "
+    "is written `\\s`. One that cannot be used, or is slow, is left out and said once.",
+    shown_default="none",
+)
+USER_ID_SALT = Setting(
+    "OTEL_DIFY_USER_ID_SALT",
+    default="",
+    parse=_string,
+    doc="Send ids of users as hashes under this salt (HMAC-SHA256): one user is told from another, "
+    "and who it is cannot be read. The same in all processes of Dify, and a secret.",
+    shown_default="none: as they are",
+)
 QUERY_SPAN_MS = Setting(
     "OTEL_DIFY_QUERY_SPAN_MS",
     default=100,
@@ -495,6 +534,9 @@ SETTINGS: tuple[Setting[object], ...] = (
     SAMPLING,
     SAMPLING_AT,
     QUERY_SPAN_MS,
+    MASK,
+    MASK_PATTERNS,
+    USER_ID_SALT,
 )
 OF_A_SIGNAL: tuple[Setting[object], ...] = (
     PROTOCOL,

@@ -19,6 +19,7 @@ from wrapt import register_post_import_hook
 
 from otel_dify import settings as s
 from otel_dify.cleaning.content import ContentGate
+from otel_dify.cleaning.text import choose
 from otel_dify.guard import say_once
 from otel_dify.patching import gevent_pending, watch_gevent
 from otel_dify.process import State, process
@@ -67,6 +68,7 @@ def set_up(environ: Mapping[str, str] | None = None, command: Sequence[str] | No
         return False
     for problem in settings.problems:
         say_once(problem)
+    choose(settings)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     _drop_unusable_limits()

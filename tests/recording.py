@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from otel_dify import guard
 from otel_dify import table as t
+from otel_dify.cleaning.text import choose
 from otel_dify.export.sdk_outlets import SdkLogs, SdkSpans
 from otel_dify.operations.current import Open
 from otel_dify.operations.operation import Operation, Recorder
@@ -94,6 +95,7 @@ class Recording:
             SdkSpans(self._ended.append, resource, SCOPE),
             lambda scope: SdkLogs(self._logs.append, resource, scope),
         )
+        choose(settings)
         self.pairs: Counter[Pair] = Counter()
         self.recorder: Recorder = _Noting(self.signals.recorder, self.pairs)
         self.tracer_provider = TracerProvider(
@@ -154,8 +156,12 @@ class Recording:
             counts[point.attributes.get(label)] += point.count
         return dict(counts)
 
+    def metrics(self) -> Iterator[Any]:
+        """Collect every metric."""
+        return self._store.collect()
+
     def _points(self, metric: str) -> Iterator[Any]:
-        for found in self._store.collect():
+        for found in self.metrics():
             if found.name == metric:
                 yield from found.data.data_points
 
@@ -222,6 +228,7 @@ def recording(content: str = "no_content", **environment: str) -> Iterator[Recor
     made = Recording(content, **environment)
     with recording_by(made):
         yield made
+    choose(Settings({}))
     failures = dict(guard.caught())
     guard.caught().clear()
     assert not failures

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
-from otel_dify.cleaning.redaction import cut, mask, mask_text
+from otel_dify.cleaning.redaction import cut, mask, mask_up_to
 from otel_dify.cleaning.values import Value, encodable
 from otel_dify.guard import failed
 
@@ -145,7 +145,7 @@ def as_text(value: object) -> str:
     """
     given = value() if callable(value) else value
     if isinstance(given, str):
-        return mask_text(cut(given, LIMIT))
+        return mask_up_to(given, LIMIT)
     return cut(encodable(_json(mask(given, LIMIT))), LIMIT)
 
 
@@ -168,4 +168,4 @@ def _plain(value: object) -> object:
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return mask(dump(mode="json"), LIMIT)
-    return mask_text(cut(str(value), LIMIT))
+    return mask_up_to(str(value), LIMIT)

@@ -1,51 +1,50 @@
-"""Redaction: values under the names of secrets are masked, in all three signals.
+"""Redaction: secrets, and data of persons, are masked in all that leaves, in all three signals.
 
-Masked are mapping entries whose key names a secret; ``key=value`` and ``"key": "value"`` inside
-text, JSON and Python's notation of any depth included; and passwords in addresses. The names are
-those that operators of Dify mask today. In text a value without quotes ends at the first space,
-comma, semicolon, ampersand or closing brace.
+They are known by the name that they stand under (``names.py``, ``named.py``), by where they stand
+in an address (``addresses.py``), by their form (``forms.py``, ``personal.py``) and by the
+operator's patterns (``patterns.py``); in Base64 and percent-encoded as well. Each search has a
+cheap test before it, since most texts have nothing to be masked.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from urllib.parse import quote, unquote
 
+from otel_dify.cleaning.addresses import mask_addresses, mask_query
+from otel_dify.cleaning.choices import Choices, chosen
+from otel_dify.cleaning.named import MASK, mask_named
+from otel_dify.cleaning.names import may_name, names_a_secret
+from otel_dify.cleaning.patterns import mask_own
+from otel_dify.cleaning.personal import has_number
 from otel_dify.cleaning.values import encodable
+from otel_dify.cleaning.words import mask_words
 
-MASK = "***"
 LIMIT = 16_384
 """Characters kept of a text that the table knows no limit for: a message, a stack trace."""
-_NAMES = (
-    r"password|passwd|token|secret|credentials?|authorization|cookie|"
-    r"(?:api|access|private|secret)[_-]?key"
+_OVERLAP = 256
+_DEPTH = 2
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?=(?:\s|\\{1,8}[nr]){1,8}\S{8})"
+    r"(?:[^-]|-(?!----END))*(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
 )
-_KEY = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE)
-# The name of a secret, the quote that closes it (within a string behind backslashes), the sign.
-_SIGNED = re.compile(rf"(?P<name>{_NAMES})(?P<quote>\\*[\"'])?\s*(?P<sign>[:=])\s*", re.IGNORECASE)
-_QUOTE = re.compile(r"\\*[\"']")
-_BARE = re.compile(r"(?:bearer|basic)\s+[^\s\"',;&}]+|[^\s\"',;&}]+", re.IGNORECASE)
-# Values of these headers have spaces and semicolons in them.
-_HEADERS = frozenset({"authorization", "cookie"})
-_LINE = re.compile(r"[^\r\n\"'}]+")
-_IN_ADDRESS = re.compile(r"(?<=://)(?P<user>[^\s/:@\"',]*):[^\s/@\"',]+@")
-_CLOSING = {"{": "}", "[": "]", "(": ")"}
-_IN_BRACKETS = re.compile(r"[{}\[\]()]|(?<!\\)\\*[\"']")
-# A cheap test for the many texts without any of the names: one of these is in each of them.
-_LITERALS = ("key", "token", "secret", "passw", "://", "authori", "cookie", "credential")
-
-
-@lru_cache(maxsize=4096)
-def names_a_secret(key: str) -> bool:
-    """Tell whether a key (``api_key``, ``X-Api-Key``, ``db.password``) names a secret."""
-    return _KEY.search(key) is not None
+_CHUNK = re.compile(r"[^\s\"'<>]+")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_SAFE = "/:?&=#[]@!$'()*+,;~|{}\\^`"
+# Whose ids are sent as hashes where that is chosen.
+USERS = frozenset(
+    {
+        *("user.id", "enduser.id", "user_id", "userid", "sys.user_id", "end_user_id"),
+        *("from_end_user_id", "langfuse.user.id", "user.email", "user.name", "user.full_name"),
+    }
+)
 
 
 class _Mask:
     """Masks the secrets in a value of any depth, up to a number of characters.
 
-    What comes after them is neither searched nor kept: a text is cut before it is searched.
+    What comes after them is neither searched nor kept.
 
     Args:
         limit: characters of text that are kept, all texts of the value together.
@@ -53,29 +52,77 @@ class _Mask:
 
     def __init__(self, limit: int) -> None:
         self._left = limit
+        self._choices = chosen()
 
     def of(self, value: object) -> object:
         """Return ``value`` with every secret in it masked; containers are copied."""
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, Mapping):
-            return {
-                key: MASK
-                if isinstance(key, str) and names_a_secret(key) and inner
-                else self.of(inner)
-                for key, inner in value.items()
-                if self._left > 0
-            }
+            return self._mapping(value)
         if isinstance(value, list | tuple | set | frozenset):
+            if _is_named_pair(value):
+                return [self.of(next(iter(value))), MASK]
             return [self.of(inner) for inner in value if self._left > 0]
         self._left -= 1
         return value
 
+    def _mapping(self, value: Mapping[object, object]) -> dict[object, object]:
+        named = _names_its_value(value)
+        masked: dict[object, object] = {}
+        for key, inner in value.items():
+            if self._left <= 0:
+                break
+            if isinstance(key, str):
+                lowered = key.lower()
+                if inner and (_hides(key, inner) or (named and lowered in _VALUES)):
+                    masked[key] = MASK
+                    continue
+                if lowered in USERS and self._choices.hashes_users and isinstance(inner, str):
+                    masked[key] = self._choices.user(inner)
+                    continue
+                masked[mask_text(key) if len(key) >= _LONG_KEY else key] = self.of(inner)
+            else:
+                masked[key] = self.of(inner)
+        return masked
+
     def _text(self, text: str) -> str:
-        kept = cut(text, self._left)
+        kept = mask_up_to(text, self._left)
         # Empty ones count as well, so that a list of them comes to an end.
-        self._left -= len(kept) + 1
-        return mask_text(kept)
+        self._left -= min(len(text), self._left) + 1
+        return kept
+
+
+_LONG_KEY = 16
+_FEW = 100_000
+_NAMES_OF_NAMES = ("name", "key", "variable", "field", "header", "label", "id")
+_VALUES = frozenset({"value", "val", "default", "content", "data"})
+
+
+def _hides(key: str, value: object) -> bool:
+    """Tell whether a value under a key is a secret; a small number is a count."""
+    counted = type(value) is int and abs(value) < _FEW
+    return names_a_secret(key) and not (counted and key.lower().endswith("token"))
+
+
+def _names_its_value(value: Mapping[object, object]) -> bool:
+    """Tell whether a mapping is a pair, ``{"name": "api_key", "value": …}``, of a secret."""
+    if not _VALUES.isdisjoint(value):
+        for name in _NAMES_OF_NAMES:
+            named = value.get(name)
+            if isinstance(named, str) and names_a_secret(named.strip()):
+                return True
+    return False
+
+
+def _is_named_pair(value: object) -> bool:
+    """Tell whether a tuple is a pair, ``("Authorization", …)``, of a secret."""
+    if type(value) is not tuple or len(value) != 2:  # noqa: PLR2004 - a pair
+        return False
+    name, inner = value
+    if isinstance(name, bytes):
+        name = name.decode("latin-1")
+    return isinstance(name, str) and bool(inner) and names_a_secret(name)
 
 
 def mask(value: object, limit: int = LIMIT) -> object:
@@ -88,64 +135,70 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: max(limit, 0)]}… ({len(text)} characters)"
 
 
+def mask_up_to(text: str, limit: int) -> str:
+    """Mask the secrets in the first characters of a text, and cut it there.
+
+    A little more is searched than is kept, so that a secret which is cut is known by its form.
+    """
+    limit = max(limit, 0)
+    if len(text) <= limit:
+        return mask_text(text)
+    masked = mask_text(text[: limit + _OVERLAP]) if limit else ""
+    return f"{masked[:limit]}… ({len(text)} characters)"
+
+
 def mask_text(text: str) -> str:
-    """Mask what stands behind the name of a secret in a text; return one that can be sent."""
-    text = encodable(text)
+    """Mask the secrets in a text; return one that can be sent."""
+    return _masked(encodable(text), _DEPTH)
+
+
+def _masked(text: str, depth: int) -> str:
+    """Mask the secrets in a text, and in what it has encoded, so many times over."""
     lowered = text.lower()
-    if not any(literal in lowered for literal in _LITERALS):
-        return text
-    parts: list[str] = []
-    done = 0
-    while found := _SIGNED.search(text, done):
-        start = found.end()
-        end = _end_of_value(text, start, found)
-        parts.append(text[done:start])
-        if end > start:
-            quote = found["quote"] or _quote_at(text, start)
-            parts.append(f"{quote}{MASK}{quote}")
-        done = end
-    masked = "".join(parts) + text[done:]
-    return _IN_ADDRESS.sub(rf"\g<user>:{MASK}@", masked) if "://" in masked else masked
+    if may_name(lowered):
+        if "PRIVATE KEY" in text:
+            text = _PRIVATE_KEY.sub(MASK, text)
+        text = mask_named(text, lowered)
+    if "://" in text:
+        text = mask_addresses(text)
+    if "=" in text and ("?" in text or "&" in text or ";" in text):
+        text = mask_query(text)
+    raw = text.encode()
+    worded = mask_words(raw, _MASK_BYTES, _is_masked, depth)
+    if worded is not raw:
+        text = worded.decode()
+    choices = chosen()
+    if choices.persons:
+        text = _mask_persons(text, raw, choices)
+    if depth and "%" in text and _ESCAPE.search(text):
+        text = _CHUNK.sub(lambda found: _percent_masked(found[0], depth - 1), text)
+    return text
 
 
-def _end_of_value(text: str, start: int, found: re.Match[str]) -> int:
-    """Find where the value ends that begins at ``start``."""
-    bytes_prefix = 1 if text[start : start + 2] in {"b'", 'b"'} else 0
-    if quote := _quote_at(text, start + bytes_prefix):
-        return _end_of_quoted(text, start + bytes_prefix + len(quote), quote)
-    if text[start : start + 1] in _CLOSING:
-        return _end_of_brackets(text, start)
-    to_line_end = found["name"].lower() in _HEADERS and found["sign"] == ":"
-    bare = (_LINE if to_line_end else _BARE).match(text, start)
-    return bare.end() if bare else start
+def _mask_persons(text: str, raw: bytes, choices: Choices) -> str:
+    """Mask what the operator has chosen besides secrets."""
+    if choices.numbers and has_number(raw):
+        for mask_number in choices.numbers:
+            text = mask_number(text, MASK)
+    if choices.emails is not None and "@" in text:
+        text = choices.emails(text, MASK)
+    if choices.ips is not None:
+        text = choices.ips(text, MASK)
+    return mask_own(text, choices.patterns, MASK) if choices.patterns else text
 
 
-def _quote_at(text: str, at: int) -> str:
-    found = _QUOTE.match(text, at)
-    return found[0] if found else ""
+_MASK_BYTES = MASK.encode()
 
 
-def _end_of_quoted(text: str, start: int, quote: str) -> int:
-    """Find the end of a quoted value: the same quote, not escaped; of a cut text its end."""
-    at = text.find(quote, start)
-    while at > start and text[at - 1] == "\\":
-        at = text.find(quote, at + 1)
-    return len(text) if at < 0 else at + len(quote)
+def _is_masked(text: str, depth: int) -> bool:
+    """Tell whether there is anything to be masked in what a text had encoded."""
+    return _masked(text, depth - 1) != text
 
 
-def _end_of_brackets(text: str, start: int) -> int:
-    """Find the bracket that closes the one at ``start``; of a cut text its end."""
-    expected: list[str] = []
-    at = start
-    while found := _IN_BRACKETS.search(text, at):
-        at = found.end()
-        part = found[0]
-        if part in _CLOSING:
-            expected.append(_CLOSING[part])
-        elif part[-1] in "\"'":
-            at = _end_of_quoted(text, at, part)
-        elif part == expected[-1]:
-            expected.pop()
-            if not expected:
-                return at
-    return len(text)
+def _percent_masked(chunk: str, depth: int) -> str:
+    """Mask what is percent-encoded in a word."""
+    if "%" not in chunk:
+        return chunk
+    plain = encodable(unquote(chunk))
+    masked = _masked(plain, depth)
+    return chunk if masked == plain else quote(masked, safe=_SAFE)

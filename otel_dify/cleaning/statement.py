@@ -8,7 +8,7 @@ from otel_dify import table as t
 from otel_dify.cleaning.text import clean
 
 # Literals; bound parameters are not part of the statement. Escaped quotes are doubled.
-_LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
+_LITERAL = re.compile(r"'(?:[^']|'')*(?:'|$)|\b\d+(?:\.\d+)?\b")
 
 
 def without_values(statement: str) -> str:

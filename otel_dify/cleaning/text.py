@@ -1,13 +1,23 @@
-"""Free text and attributes of any name, cleaned: cut to a limit, then searched for secrets once."""
+"""Free text and attributes of any name, cleaned: cut to a limit, and searched for secrets once."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from otel_dify.cleaning.redaction import LIMIT, MASK, cut, mask_text, names_a_secret
+from otel_dify import settings as s
+from otel_dify.cleaning.choices import choose_by, chosen
+from otel_dify.cleaning.named import MASK
+from otel_dify.cleaning.names import names_a_secret
+from otel_dify.cleaning.redaction import LIMIT, USERS, mask_text, mask_up_to
 from otel_dify.cleaning.values import Value, as_value
 
 _SHORT = 256
+
+
+def choose(settings: s.Settings) -> None:
+    """Clean by an operator's settings from now on."""
+    choose_by(settings)
+    _short.cache_clear()
 
 
 @lru_cache(maxsize=4096)
@@ -17,8 +27,8 @@ def _short(text: str) -> str:
 
 
 def clean(text: str, limit: int = LIMIT) -> str:
-    """Return a text without secrets, cut to ``limit`` characters before it is searched."""
-    return _short(text) if len(text) <= _SHORT else mask_text(cut(text, limit))
+    """Return a text without secrets, cut to ``limit`` characters."""
+    return _short(text) if len(text) <= _SHORT else mask_up_to(text, limit)
 
 
 def clean_value(value: object, limit: int = LIMIT) -> Value:
@@ -31,7 +41,14 @@ def clean_value(value: object, limit: int = LIMIT) -> Value:
     return tuple(clean(part, limit) for part in plain)
 
 
+def clean_user(value: object, limit: int = LIMIT) -> Value:
+    """Clean the id of a user, which the operator may have chosen to send as a hash."""
+    return clean_value(chosen().user(value), limit)
+
+
 def clean_attribute(key: str, value: object) -> Value:
     """Clean the value of an attribute that is not in the table: its key may name a secret."""
+    if key in USERS:
+        return clean_user(value)
     plain = clean_value(value)
     return MASK if plain and names_a_secret(key) else plain

@@ -17,7 +17,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext
 
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
-from otel_dify.cleaning.text import clean_attribute, clean_value
+from otel_dify.cleaning.text import clean_attribute, clean_user, clean_value
 from otel_dify.cleaning.values import Value, as_value
 from otel_dify.operations.decision import Decision
 from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
@@ -312,4 +312,8 @@ class Operation:
 
 def _plain(attribute: t.Attribute, value: object) -> Value:
     """Return a value as OpenTelemetry accepts it, clean where it is free text."""
-    return clean_value(value, attribute.text) if attribute.text else as_value(value)
+    if not attribute.text:
+        return as_value(value)
+    if attribute.user:
+        return clean_user(value, attribute.text)
+    return clean_value(value, attribute.text)

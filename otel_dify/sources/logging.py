@@ -21,8 +21,10 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_dify.cleaning.known_content import without
 from otel_dify.cleaning.log_content import holds_content, is_content_of
-from otel_dify.cleaning.redaction import MASK, mask, names_a_secret
-from otel_dify.cleaning.text import clean, clean_value
+from otel_dify.cleaning.named import MASK
+from otel_dify.cleaning.names import names_a_secret
+from otel_dify.cleaning.redaction import mask
+from otel_dify.cleaning.text import clean, clean_attribute, clean_value
 from otel_dify.cleaning.values import encodable
 from otel_dify.guard import failed, guarded
 from otel_dify.operations.current import current, known_around
@@ -207,13 +209,13 @@ def attributes_of(
         value = record.__dict__[key]
         if key.startswith("_") or value is None or (not content and is_content_of(record, key)):
             continue
-        told = MASK if names_a_secret(key) else _clean_extra(value)
+        told = _clean_extra(key, value)
         attributes.setdefault(key, without(told, known) if isinstance(told, str) else told)
     return attributes
 
 
-def _clean_extra(value: object) -> Value:
+def _clean_extra(key: str, value: object) -> Value:
     """Clean what somebody put on a record, of any depth."""
     if isinstance(value, str | bool | int | float):
-        return clean_value(value)
-    return clean_value(mask(value))
+        return clean_attribute(key, value)
+    return MASK if names_a_secret(key) else clean_value(mask(value))

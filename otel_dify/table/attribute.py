@@ -22,6 +22,7 @@ class Attribute:
             it is an id, a number, an enumeration or a name, which is not.
         quotes: whether it is text that may quote content; what it quotes is left out where content
             is (``cleaning/known_content.py``).
+        user: whether it is the id of a user, which may be sent as a hash.
         inherit: whether every operation below the one that has it gets it too.
         hoist: whether the request, task and message above it get it as well: what names the run,
             not what names a part of it.
@@ -33,6 +34,7 @@ class Attribute:
     content: bool = False
     text: int = 0
     quotes: bool = False
+    user: bool = False
     inherit: bool = False
     hoist: bool = False
 
@@ -49,8 +51,9 @@ def define(
     content: bool = False,
     text: int = 0,
     quotes: bool = False,
+    user: bool = False,
     inherit: bool = False,
     hoist: bool = True,
 ) -> Attribute:
     """Make an attribute of the table; one that is inherited is hoisted unless it says otherwise."""
-    return Attribute(key, kind, doc, content, text, quotes, inherit, inherit and hoist)
+    return Attribute(key, kind, doc, content, text, quotes, user, inherit, inherit and hoist)

@@ -23,7 +23,9 @@ RUN_ID = define(
 )
 CONVERSATION_ID = define("dify.conversation.id", "string", "Conversation", inherit=True)
 MESSAGE_ID = define("dify.message.id", "string", "Message", inherit=True)
-USER_ID = define("user.id", "string", "End user or account that started it", inherit=True, text=256)
+USER_ID = define(
+    "user.id", "string", "End user or account that started it", inherit=True, text=256, user=True
+)
 SESSION_ID = define("session.id", "string", "Session the caller named", inherit=True, text=256)
 INVOKE_FROM = define(
     "dify.invoke_from",
@@ -42,7 +44,9 @@ NODE_ID = define("dify.node.id", "string", "Node in the graph", inherit=True, ho
 NODE_TYPE = define(
     "dify.node.type", "string", "`llm`, `code`, `if-else` and so on", inherit=True, hoist=False
 )
-REQUEST_ID = define("dify.request.id", "string", "`X-Request-ID` of the request", inherit=True)
+REQUEST_ID = define(
+    "dify.request.id", "string", "`X-Request-ID` of the request", inherit=True, text=256
+)
 OPERATION_TYPE = define(
     "dify.operation_type",
     "string",

@@ -41,7 +41,7 @@ PEER_BEFORE = define(
 URL_FULL = define(
     "url.full", "string", "Address called, without its query", text=2_048, quotes=True
 )
-CLIENT_ADDRESS = define("client.address", "string", "Address of the caller")
+CLIENT_ADDRESS = define("client.address", "string", "Address of the caller", text=64)
 USER_AGENT = define("user_agent.original", "string", "User agent of the caller", text=1_024)
 DEBUG_ID = define(
     "dify.debug_id",

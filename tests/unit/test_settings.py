@@ -88,6 +88,12 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
         ),
     ),
     "OTEL_DIFY_SAMPLING_AT": ({"Sender": "sender", "collector": "collector"}, ("gateway",)),
+    "OTEL_DIFY_MASK": (
+        {"email": ("email",), "IP, card": ("ip", "card"), "none": ()},
+        ("emails", "none,ip"),
+    ),
+    "OTEL_DIFY_MASK_PATTERNS": ({r"ACME-\d{6} [a-z]": r"ACME-\d{6} [a-z]"}, ()),
+    "OTEL_DIFY_USER_ID_SALT": ({"grain": "grain"}, ()),
     "OTEL_DIFY_QUERY_SPAN_MS": ({"0": 0, "250": 250}, ("-1", "0.5", "slow")),
 }
 GOOD = [(name, text, value) for name, (good, _) in CASES.items() for text, value in good.items()]

@@ -15,6 +15,7 @@ from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
 
 from otel_dify import table as t
+from otel_dify.cleaning.text import clean
 from otel_dify.operations.operation import Operation
 from otel_dify.sources.dify import apps
 
@@ -85,7 +86,7 @@ def take_over(operation: Operation) -> None:
     for attribute in t.CARRIED:
         value = given.get(attribute.key)
         if isinstance(value, str) and _ID.fullmatch(value):
-            operation.set(attribute, value)
+            operation.set(attribute, clean(value))
     known = apps.app_of(operation.get(t.APP_ID))
     operation.set(t.APP_NAME, known.name)
     operation.set(t.APP_MODE, known.mode)
