@@ -41,6 +41,7 @@ GOCSPX- w{20,}
 AKIA [A-Z0-9]{16}
 ASIA [A-Z0-9]{16}
 ABIA [A-Z0-9]{16}
+ACCA [A-Z0-9]{16}
 ABSK a{40,}
 bedrock-api-key- w{20,}
 amzn.mws. w{30,}
@@ -158,6 +159,11 @@ phc_ a{40,}
 phx_ a{40,}
 shippo_live_ h{40}
 AGE-SECRET-KEY-1 a{50,}
+CLOJARS_ a{60}
+fio-u- w{60,}
+sm_pat_ a{16}
+sm_aat_ a{16}
+eyJrIjoi a{60,}
 eyJ w{10,}[.]w{10,}(?:[.]w{0,}){0,3}
 """
 _CLASSES = {"w": "[A-Za-z0-9_-]", "a": "[A-Za-z0-9]", "h": "[0-9a-fA-F]", "t": "[A-Za-z0-9_.-]"}

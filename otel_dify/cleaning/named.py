@@ -19,7 +19,7 @@ _NAME = re.compile(ENDS, re.IGNORECASE)
 # the sign.
 _SIGN = re.compile(
     r"(?P<quote>\\*(?:''|[\"']))?\]?\s{0,20}"
-    r"(?P<sign>:=|=>|[:=：])\s*"  # noqa: RUF001 - a sign of Chinese text
+    r"(?P<sign>[!=]={1,2}|:=|=>|[:=：])\s*"  # noqa: RUF001 - a sign of Chinese text
 )
 _CHINESE_SIGN = re.compile(
     r"(?P<quote>[\"'”」])?\s{0,20}"
@@ -39,8 +39,14 @@ _IN_BRACKETS = re.compile(r"[{}\[\]()]|(?<!\\)\\*[\"']")
 # What counts: few digits behind a name are no token.
 _NUMBER = re.compile(r"\d{1,5}(?![^\s,;}\])])")
 
+_EMPTY = re.compile(r"(?:\\*[\"'])+")
+# ``"x" == password``
+_COMPARED = re.compile(
+    r"[\"'](?P<value>[^\"'\n]{1,100})[\"']\s?[!=]={1,2}\s?[\w.-]{0,40}$", re.ASCII
+)
+_NEAR = 44
 _OPTION = re.compile(r"(?<![\w-])--[\w-]{0,40}$")
-_OF_OPTION = re.compile(r"\s{1,4}(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'-][^\s\"']*)")
+_GAP = re.compile(r"\s{1,4}(?![\s-])")
 _ELEMENT = re.compile(r"<[\w:-]{0,40}$")
 _OF_ELEMENT = re.compile(r">(?P<value>[^<]+)")
 _TUPLE = re.compile(r"[(\[]\s?b?\\{0,8}[\"'][\w-]{0,40}$")
@@ -133,32 +139,49 @@ def _values(text: str, lowered: str, at: int) -> list[tuple[int, int, str]]:
 def _signed(text: str, sign: re.Match[str], *, to_line_end: bool) -> list[tuple[int, int, str]]:
     start = sign.end()
     end = end_of(text, start, _LINE if to_line_end else _BARE)
-    return [(start, end, sign["quote"] or _quote_at(text, start))] if end > start else []
+    if end == start or _EMPTY.fullmatch(text, start, end):
+        return []
+    return [(start, end, sign["quote"] or _quote_at(text, start))]
 
 
 def _unsigned(text: str, at: int, end: int) -> list[tuple[int, int, str]]:
     """Find the value of a name that no sign follows."""
+    before = max(at - _BEFORE, 0)
+    if "=" in text[max(at - _NEAR, 0) : at]:
+        compared = _COMPARED.search(text, before, at)
+        if compared is not None:
+            return [(*compared.span("value"), "")]
     following = text[end : end + 1]
     if following.isspace() or following == "s":
-        option = _OF_OPTION.match(text, end)
-        if option is not None and _OPTION.search(text, max(at - _BEFORE, 0), at):
-            return [(*option.span("value"), "")]
-        said = _SAID.match(text, end)
-        if said is not None and _is_mixed(said["value"]):
-            return [(*said.span("value"), "")]
-    elif following == ">":
+        return _behind_words(text, before, at, end)
+    if following == ">":
         element = _OF_ELEMENT.match(text, end)
-        if element is not None and _ELEMENT.search(text, max(at - _BEFORE, 0), at):
+        if element is not None and _ELEMENT.search(text, before, at):
             return [(*element.span("value"), "")]
-    elif following in {'"', "'", "\\"}:
-        pair = _OF_TUPLE.match(text, end)
-        if pair is not None and _TUPLE.search(text, max(at - _BEFORE, 0), at):
-            return [(*pair.span("value"), _quote_at(text, pair.start("value")))]
-        if closed := _NAMED_END.match(text, end):
-            named = _NAMED.search(text, max(at - _BEFORE, 0), at)
-            if named is not None:
-                return _behind(text, closed.end()) or _before(text, named.start())
+    if following in {'"', "'", "\\"}:
+        return _behind_quote(text, before, at, end)
     return []
+
+
+def _behind_words(text: str, before: int, at: int, end: int) -> list[tuple[int, int, str]]:
+    """Find the value of an option of a command, or one that a sentence tells."""
+    gap = _GAP.match(text, end)
+    if gap is not None and _OPTION.search(text, before, at):
+        return _of_pair(text, gap)
+    said = _SAID.match(text, end)
+    return [(*said.span("value"), "")] if said is not None and _is_mixed(said["value"]) else []
+
+
+def _behind_quote(text: str, before: int, at: int, end: int) -> list[tuple[int, int, str]]:
+    """Find the value of a name that is in quotes: of a tuple, or of a mapping that is a pair."""
+    pair = _OF_TUPLE.match(text, end)
+    if pair is not None and _TUPLE.search(text, before, at):
+        return [(*pair.span("value"), _quote_at(text, pair.start("value")))]
+    closed = _NAMED_END.match(text, end)
+    named = None if closed is None else _NAMED.search(text, before, at)
+    if closed is None or named is None:
+        return []
+    return _behind(text, closed.end()) or _before(text, named.start())
 
 
 def _is_mixed(value: str) -> bool:

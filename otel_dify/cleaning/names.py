@@ -25,7 +25,9 @@ KEYS = tuple(
 LONGEST_KEY = max(map(len, KEYS))
 _MORE = r"(?:[_-]?(?:value|confirm(?:ation)?|[0-9])(?![A-Za-z0-9]))?"
 ENDS = (
-    r"(?:pass(?:words?|wd|phrase|code)|pwd|tokens?|secrets?(?:[_-]?id)?|credentials?|"
+    r"(?:pass(?:words?|wd|phrase|code)?(?:(?<=word)[_-](?!(?:policy|min|max|len|reset|expir|hint|"
+    r"field|page|url|enabled|required|changed|strength|rule|at\b|regex|length|check|valid))"
+    r"[A-Za-z_-]{1,30})?|pwd|tokens?|secrets?(?:[_-]?id)?|credentials?|"
     rf"authorization|cookie|keys?|(?:(?<=access.)|(?<=access))key[_-]?id){_MORE}"
 )
 """The names from their literal on. ``tokens`` is none: tokens are counted."""
@@ -59,7 +61,12 @@ def is_name(lowered: str, start: int, end: int) -> bool:
     """
     if lowered.startswith("key", start):
         return lowered.endswith(KEYS, max(start - LONGEST_KEY, 0), start)
+    if end - start == _PASS and lowered.startswith("pass", start):
+        return lowered[max(start - 1, 0) : start] in {"_", "-", "."}
     return not (lowered.startswith("tokens", start) and end == start + len("tokens"))
+
+
+_PASS = len("pass")
 
 
 @lru_cache(maxsize=4096)

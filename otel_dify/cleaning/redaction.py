@@ -29,7 +29,8 @@ _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?=(?:\s|\\{1,8}[nr]){1,8}\S{8})"
     r"(?:[^-]|-(?!----END))*(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
 )
-_CHUNK = re.compile(r"[^\s\"'<>]+")
+# Signs of an address that are not encoded stand between its parts.
+_CHUNK = re.compile(r"[^\s\"'<>&#?]+")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _SAFE = "/:?&=#[]@!$'()*+,;~|{}\\^`"
 # Whose ids are sent as hashes where that is chosen.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from otel_dify.cleaning.redaction import MASK, mask_text, names_a_secret
+from otel_dify.cleaning.named import MASK
+from otel_dify.cleaning.names import names_a_secret
+from otel_dify.cleaning.redaction import mask_text
 from otel_dify.export.sending.addresses import masked
 
 # `name=value` with commas; every value may be a token, whatever its name.
