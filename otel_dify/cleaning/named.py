@@ -39,7 +39,10 @@ _IN_BRACKETS = re.compile(r"[{}\[\]()]|(?<!\\)\\*[\"']")
 # What counts: few digits behind a name are no token.
 _NUMBER = re.compile(r"\d{1,5}(?![^\s,;}\])])")
 
-_EMPTY = re.compile(r"(?:\\*[\"'])+")
+# What says that there is none, or whether there is one.
+_NONE = re.compile(r"(?:\\{0,8}[\"']){0,6}|None|null|nil|true|false", re.IGNORECASE)
+# Of literals of Python's.
+_PREFIX = re.compile(r"[bfru]{1,2}(?=[\"'])", re.IGNORECASE)
 # ``"x" == password``
 _COMPARED = re.compile(
     r"[\"'](?P<value>[^\"'\n]{1,100})[\"']\s?[!=]={1,2}\s?[\w.-]{0,40}$", re.ASCII
@@ -139,7 +142,7 @@ def _values(text: str, lowered: str, at: int) -> list[tuple[int, int, str]]:
 def _signed(text: str, sign: re.Match[str], *, to_line_end: bool) -> list[tuple[int, int, str]]:
     start = sign.end()
     end = end_of(text, start, _LINE if to_line_end else _BARE)
-    if end == start or _EMPTY.fullmatch(text, start, end):
+    if end == start or _NONE.fullmatch(text, start, end):
         return []
     return [(start, end, sign["quote"] or _quote_at(text, start))]
 
@@ -221,9 +224,10 @@ def end_of(text: str, start: int, bare: re.Pattern[str] = _BARE) -> int:
         start: where the value begins.
         bare: what it is where it has neither quotes nor brackets.
     """
-    bytes_prefix = 1 if text[start : start + 2] in {"b'", 'b"'} else 0
-    if quote := _quote_at(text, start + bytes_prefix):
-        return _end_of_quoted(text, start + bytes_prefix + len(quote), quote)
+    prefix = _PREFIX.match(text, start)
+    opening = prefix.end() if prefix else start
+    if quote := _quote_at(text, opening):
+        return _end_of_quoted(text, opening + len(quote), quote)
     if text[start : start + 1] in _CLOSING:
         return _end_of_brackets(text, start)
     found = bare.match(text, start)

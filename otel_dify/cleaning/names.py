@@ -47,7 +47,7 @@ def may_name(lowered: str) -> bool:
         or "cookie" in lowered
         or "credential" in lowered
         or ("\\u" in lowered and any(name in lowered for name in ESCAPED))
-        or not (lowered.isascii() or all(name not in lowered for name in CHINESE))
+        or not (lowered.isascii() or all(name not in lowered for name in _CHINESE))
     )
 
 

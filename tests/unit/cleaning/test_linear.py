@@ -44,7 +44,7 @@ NEARLY = (
         '"name": "api_key"',
         "'value': '",
         "密码",
-        "密码：",
+        "密码\uff1a",
         "\\u5bc6",
     ),
     *("bearer ", "Basic YWFh", "api key is ", '"x" == password', "::", "1.1.1.", "a:b:"),
