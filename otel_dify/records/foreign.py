@@ -75,6 +75,7 @@ class ForeignSampler(Sampler):
         """Say what it is."""
         return "otel_dify"
 
+
 type Known = Collection[KnownContent]
 
 
