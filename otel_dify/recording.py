@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otel_dify import settings as s
 from otel_dify.cleaning.content import ContentGate
 from otel_dify.records.foreign import ForeignSampler, ForeignSpans
-from otel_dify.records.recorder import Recorder, Writers
+from otel_dify.records.recorder import Limits, Recorder, Writers
 from otel_dify.records.sampling import Decisions, Identities
 from otel_dify.sampling.rates import Rates
 from otel_dify.signals.events import EventWriter
@@ -67,7 +67,7 @@ class Signals:
         self.recorder = Recorder(
             Identities(decisions, RandomIdGenerator(), resource),
             self.gate,
-            settings[s.QUERY_SPAN_MS],
+            Limits(settings[s.QUERY_SPAN_MS], settings[s.RUN_SPANS], settings[s.RUN_LOGS]),
             Writers(
                 SpanWriter(spans, SpanLimits()),
                 PointWriter(store, owner_labels=settings[s.METRIC_TENANT_LABELS]),

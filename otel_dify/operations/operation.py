@@ -19,6 +19,7 @@ from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.cleaning.text import clean_attribute, clean_user, clean_value
 from otel_dify.cleaning.values import Value, as_value
+from otel_dify.operations.allowance import Allowance
 from otel_dify.operations.decision import Decision
 from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
 from otel_dify.operations.folded import Folded
@@ -61,10 +62,13 @@ class Operation:
             of its own.
         events: happenings on the way: name, nanoseconds since the epoch, clean attributes.
         links: spans that led to it without being its parent.
-        folded: the queries below it that have no span; none where there were none.
         known: the content of all operations of its tree, for texts that may quote it; none where
             all content is sent.
         decision: whether its trace is sampled, where that is decided by a rate.
+        folded: what lies below it and has no span; none where there is none. Where it has none
+            itself, that of the operation it is counted on.
+        left_out: it has no span because there are too many.
+        allowance: how many there may be of the run or task that it lies in; none outside of them.
         noted: where it is noted as begun, for who ends it when this process is killed.
     """
 
@@ -72,6 +76,7 @@ class Operation:
         "__weakref__",
         "_context",
         "_open",
+        "allowance",
         "attributes",
         "content",
         "decision",
@@ -83,6 +88,7 @@ class Operation:
         "inherited",
         "kind",
         "known",
+        "left_out",
         "links",
         "noted",
         "parent",
@@ -124,6 +130,8 @@ class Operation:
         self.span_name = span_name
         self.folded: Folded | None = None
         self.known: KnownContent | None = None
+        self.left_out = False
+        self.allowance: Allowance | None = parent.allowance if parent is not None else None
         self.recorder = recorder
         # Whoever pops it ends the operation: there is one end, whatever threads want it at once.
         self._open = [True]
@@ -207,8 +215,20 @@ class Operation:
             if isinstance(total, int | float):
                 self.attributes[attribute.key] = total + amount
 
+    def may_have_span(self, share: float) -> bool:
+        """Ask for a span of what lies right in this: where this has none, that has none.
+
+        Args:
+            share: how often the limit may have been reached before (``Kind.share``).
+        """
+        return not self.left_out and (self.allowance is None or self.allowance.span(share))
+
+    def may_log(self, level: int) -> bool:
+        """Ask to send a log record of Python's that was written within this, by its level."""
+        return self.allowance is None or self.allowance.log(level)
+
     def folding(self) -> Folded:
-        """Return what queries below without a span are added to."""
+        """Return what lies below it without a span is added to."""
         if self.folded is None:
             with process.counting:
                 self.folded = self.folded or Folded()

@@ -9,7 +9,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision as Sampling
 from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
-from opentelemetry.trace import Link, Status, get_current_span
+from opentelemetry.trace import Link, Status, StatusCode, get_current_span
 
 from otel_dify.cleaning.content import as_text, is_content, reference_to
 from otel_dify.cleaning.known_content import KnownContent, without
@@ -76,6 +76,11 @@ class ForeignSampler(Sampler):
         return "otel_dify"
 
 
+_KIND = "foreign"
+"""What those that were left out are counted as."""
+_SHARE = 2
+"""As most kinds of the table have it (``Kind.share``)."""
+
 type Known = Collection[KnownContent]
 
 
@@ -101,6 +106,10 @@ class ForeignSpans(SpanProcessor):
         """Send a copy of a span without secrets, and without content where nobody asked for it."""
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
+            return
+        # It ends where it began: within the operation that it lies in.
+        around = current()
+        if around is not None and not _has_room(around, span):
             return
         try:
             copy = self._clean(span)
@@ -145,6 +154,22 @@ class ForeignSpans(SpanProcessor):
             cleaned = clean_attribute(key, value)
             return without(cleaned, known) if isinstance(cleaned, str) else cleaned
         return as_text(value) if self._gate.span else reference_to(others)
+
+
+def _has_room(around: Operation, span: ReadableSpan) -> bool:
+    """Tell whether there may be one more span in an operation; count it there otherwise."""
+    if around.may_have_span(_SHARE):
+        return True
+    allowance = around.allowance
+    if allowance is None:
+        return True
+    has_failed = span.status.status_code is StatusCode.ERROR
+    if has_failed and allowance.failure():
+        return True
+    elapsed_ns = (span.end_time or 0) - (span.start_time or 0)
+    around.folding().leave_out(_KIND, elapsed_ns, has_failed=has_failed)
+    allowance.leave_out()
+    return False
 
 
 def _description(status: Status, known: Known) -> str | None:

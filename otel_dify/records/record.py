@@ -76,7 +76,7 @@ def record_of(operation: Operation, above: SpanContext, gate: ContentGate) -> Re
     happenings: Sequence[Happening] = operation.events
     # What goes into the span alone is not made where there will be none.
     sampled = operation.span_context.trace_flags.sampled
-    if operation.folded is not None:
+    if operation.folded is not None and not operation.left_out:
         _write_folded(operation.folded, attributes)
         if sampled:
             happenings = [*happenings, *_repeated(operation.folded, operation.end_ns)]
@@ -132,7 +132,17 @@ def _unquoted(happening: Happening, known: KnownContent) -> Happening:
 
 
 def _write_folded(folded: Folded, attributes: dict[str, Value]) -> None:
-    """Write the sums of the queries that have no span."""
+    """Write the sums of what has no span."""
+    for kind, sums in list(folded.left_out.items()):
+        for attribute, value in (
+            (t.LEFT_OUT_OF, sums.number),
+            (t.LEFT_OUT_FAILED_OF, sums.failed),
+            (t.LEFT_OUT_TIME_OF, sums.elapsed_ns / 1e9),
+            (t.LEFT_OUT_SLOWEST_OF, sums.slowest_ns / 1e9),
+        ):
+            attributes[attribute.key.replace("<kind>", kind.replace(" ", "_"))] = value
+    if not folded.systems:
+        return
     total = total_ns = 0
     for system, (number, elapsed_ns) in list(folded.systems.items()):
         total += number

@@ -129,8 +129,13 @@ class LogBridge:
             return
         token = _sending.set(True)
         try:
+            context = context_api.get_current()
+            operation = current(context)
+            # Asked first: what is left out costs next to nothing.
+            if operation is not None and not operation.may_log(record.levelno):
+                return
             # Made at once: what the record refers to may change while it waits.
-            line = _line_of(record, context_api.get_current(), content=self._content)
+            line = _line_of(record, context, content=self._content)
             writer = self._writer()
             if writer is None:
                 self._held.append(line)

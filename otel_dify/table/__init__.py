@@ -15,6 +15,7 @@ from otel_dify.table import (
     http,
     indexing,
     lifecycle,
+    limits,
     messages,
     models,
     outside,
@@ -34,6 +35,7 @@ from otel_dify.table.indexing import *
 from otel_dify.table.instrument import Instrument as Instrument
 from otel_dify.table.kind import Kind as Kind
 from otel_dify.table.lifecycle import *
+from otel_dify.table.limits import *
 from otel_dify.table.messages import *
 from otel_dify.table.models import *
 from otel_dify.table.outside import *
@@ -60,6 +62,7 @@ _DOMAINS = (
     indexing,
     outside,
     custom,
+    limits,
     telemetry,
 )
 

@@ -8,6 +8,7 @@ from otel_dify.table.attribute import define
 from otel_dify.table.common import OWNER, REQUESTS
 from otel_dify.table.instrument import NODE_BUCKETS, Amount, Instrument, Recording
 from otel_dify.table.kind import Kind
+from otel_dify.table.limits import LEFT_OUT
 from otel_dify.table.queries import FOLDED
 
 # What others observe.
@@ -27,7 +28,7 @@ CUSTOM = Kind(
     span_name="{dify.custom.name}",
     span_kind=SpanKind.INTERNAL,
     below=("request", "task", "node", "tool call", "custom"),
-    attributes=(CUSTOM_NAME, CUSTOM_STATUS, *FOLDED),
+    attributes=(CUSTOM_NAME, CUSTOM_STATUS, *FOLDED, *LEFT_OUT),
     recordings=(
         Recording(REQUESTS, Amount.ONE, _CUSTOM, (("type", "custom"),)),
         Recording(CUSTOM_DURATION_METRIC, Amount.DURATION, _CUSTOM),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from opentelemetry.trace import SpanKind
 
 from otel_dify.table.attribute import define
@@ -26,6 +28,7 @@ from otel_dify.table.instrument import (
     When,
 )
 from otel_dify.table.kind import Kind
+from otel_dify.table.limits import LEFT_OUT, LEFT_OUT_BELOW, TOLD
 from otel_dify.table.models import DIFY_PROVIDER, MODEL_LABELS, REQUEST_MODEL
 from otel_dify.table.queries import FOLDED
 from otel_dify.table.tools import TOOL_NAME
@@ -128,6 +131,8 @@ RUN = Kind(
         RUN_INPUTS,
         RUN_OUTPUTS,
         *FOLDED,
+        *LEFT_OUT_BELOW,
+        *LEFT_OUT,
     ),
     recordings=(
         Recording(
@@ -148,7 +153,9 @@ RUN = Kind(
     event="dify.workflow.run",
     start_event="dify.workflow.started",
     subject="run {dify.workflow.run_id}",
+    also=(TOLD,),
     recovered=True,
+    limited=True,
 )
 NODE = Kind(
     name="node",
@@ -173,6 +180,7 @@ NODE = Kind(
         NODE_OUTPUTS,
         NODE_PROCESS_DATA,
         *FOLDED,
+        *LEFT_OUT,
     ),
     recordings=(
         Recording(
@@ -194,6 +202,8 @@ NODE = Kind(
     start_event="dify.node.started",
     subject="node {dify.node.title} ({dify.node.type})",
     recovered=True,
+    # A graph has so many, and is not understood without one of them.
+    share=inf,
 )
 DRAFT_NODE = Kind(
     name="draft node",
@@ -220,6 +230,7 @@ ITEM = Kind(
     span_kind=SpanKind.INTERNAL,
     below=("node",),
     attributes=(ITERATION_ID, INDEX, *FOLDED),
+    share=1,
 )
 PASS = Kind(
     name="pass",
@@ -228,4 +239,5 @@ PASS = Kind(
     span_kind=SpanKind.INTERNAL,
     below=("node",),
     attributes=(LOOP_ID, INDEX, *FOLDED),
+    share=1,
 )

@@ -38,6 +38,9 @@ class Kind:
         folds: whether a fast and successful one gets no span.
         folded: what the operation above such a one gets instead: their number, their seconds and
             those of the slowest.
+        limited: whether there is a limit to the spans and log records below one.
+        share: how often the spans below that one may have come to the limit before one of this
+            kind, and what lies in it, gets none.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Kind:
     recovered: bool = False
     folds: bool = False
     folded: tuple[Attribute, ...] = ()
+    limited: bool = False
+    share: float = 2
 
     # A kind is a key of plans; one is made once and never copied.
     def __hash__(self) -> int:

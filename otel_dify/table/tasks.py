@@ -10,6 +10,7 @@ from otel_dify.table.engine import RUN_STATUS
 from otel_dify.table.http import OUTCOME_BELOW
 from otel_dify.table.instrument import NODE_BUCKETS, Amount, Instrument, Recording
 from otel_dify.table.kind import Kind
+from otel_dify.table.limits import LEFT_OUT, LEFT_OUT_BELOW, TOLD
 from otel_dify.table.messages import MESSAGE_STATUS
 from otel_dify.table.queries import FOLDED
 
@@ -69,6 +70,8 @@ TASK = Kind(
         RUN_STATUS,
         MESSAGE_STATUS,
         *FOLDED,
+        *LEFT_OUT_BELOW,
+        *LEFT_OUT,
     ),
     recordings=(
         Recording(
@@ -80,7 +83,8 @@ TASK = Kind(
     event="dify.task.execution",
     subject="task {celery.task_name}",
     recovered=True,
-    also=OUTCOME_BELOW,
+    also=(TOLD, *OUTCOME_BELOW),
+    limited=True,
     told=(RUN_STATUS, MESSAGE_STATUS),
     hoists=True,
 )

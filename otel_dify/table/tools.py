@@ -8,6 +8,7 @@ from otel_dify.table.attribute import define
 from otel_dify.table.common import CATEGORY, ERRORS, OWNER, REQUESTS
 from otel_dify.table.instrument import NODE_BUCKETS, Amount, Instrument, Recording, When
 from otel_dify.table.kind import Kind
+from otel_dify.table.limits import LEFT_OUT
 from otel_dify.table.models import OPERATION_NAME
 from otel_dify.table.queries import FOLDED
 
@@ -39,6 +40,7 @@ TOOL_CALL = Kind(
         TOOL_INPUTS,
         TOOL_OUTPUTS,
         *FOLDED,
+        *LEFT_OUT,
     ),
     recordings=(
         Recording(REQUESTS, Amount.ONE, (*_TOOL, ("status", TOOL_STATUS)), (("type", "tool"),)),

@@ -95,6 +95,8 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "OTEL_DIFY_MASK_PATTERNS": ({r"ACME-\d{6} [a-z]": r"ACME-\d{6} [a-z]"}, ()),
     "OTEL_DIFY_USER_ID_SALT": ({"grain": "grain"}, ()),
     "OTEL_DIFY_QUERY_SPAN_MS": ({"0": 0, "250": 250}, ("-1", "0.5", "slow")),
+    "OTEL_DIFY_RUN_SPANS": ({"0": 0, "500": 500}, ("-1", "1e3", "all")),
+    "OTEL_DIFY_RUN_LOGS": ({"0": 0, "500": 500}, ("-1", "1e3", "all")),
 }
 GOOD = [(name, text, value) for name, (good, _) in CASES.items() for text, value in good.items()]
 BAD = [(name, text) for name, (_, bad) in CASES.items() for text in bad]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from opentelemetry import context as context_api
 
@@ -24,7 +24,7 @@ from otel_dify.operations.operation import Operation
 from otel_dify.sources.graphon.dispatching import dispatch_within, watch_workers
 from otel_dify.sources.graphon.events import observe_nodes
 from otel_dify.sources.graphon.nodes import NodeExecution, part_of
-from otel_dify.sources.graphon.run import RunObserver, describe_run
+from otel_dify.sources.graphon.run import RunObserver, describe_run, ends_node
 from otel_dify.sources.hooks import hook
 
 
@@ -56,17 +56,51 @@ class _Frame:
     Attributes:
         operation: its operation.
         container: the execution it belongs to.
+        state: the runtime state of its nodes, which goes with the last of them.
         ended_ns: when the last of its nodes ended.
     """
 
-    def __init__(self, operation: Operation, container: NodeExecution) -> None:
+    def __init__(self, operation: Operation, container: NodeExecution, state: Any) -> None:
         self.operation = operation
         self.container = container
+        self.state = ref(state)
         self.ended_ns = 0
 
     def end(self) -> None:
         """End the item or pass with the last of its nodes."""
         self.operation.end(self.ended_ns or None)
+
+
+_FEW = 64
+"""Frames of a container that may be open before one looks for those that are over."""
+
+
+class _Inside:
+    """The frames of one container that have not been ended.
+
+    Those of an iteration are told only to begin. Most are over when the next begin; ended with
+    their container only, ten thousand would be held until then.
+    """
+
+    def __init__(self) -> None:
+        self._frames: list[_Frame] = []
+        self._look_at = _FEW
+
+    def add(self, frame: _Frame) -> None:
+        """Add one that begins; end those that are over, at times."""
+        if len(self._frames) >= self._look_at:
+            over = [one for one in self._frames if one.state() is None]
+            self._frames = [one for one in self._frames if one.state() is not None]
+            self._look_at = 2 * len(self._frames) + _FEW
+            for one in over:
+                one.end()
+        self._frames.append(frame)
+
+    def end(self) -> None:
+        """End all of them."""
+        for one in self._frames:
+            one.end()
+        self._frames = []
 
 
 class _Layer:
@@ -77,7 +111,7 @@ class _Layer:
         self._lock = threading.Lock()
         # Frames by the runtime state of their nodes, and by execution of their container.
         self._frames: WeakKeyDictionary[Any, _Frame] = WeakKeyDictionary()
-        self._inside: dict[str, list[_Frame]] = {}
+        self._inside: dict[str, _Inside] = {}
 
     def initialize(self, *_: Any, **__: Any) -> None:
         """Take nothing from the engine."""
@@ -94,24 +128,26 @@ class _Layer:
             self._observer.graph_event(event)
             return
         known = self._observer.find(event.id)
+        if ends_node(event):
+            # Before the container does: what is left out is counted on it.
+            inside = self._inside.pop(event.id, None)
+            if inside is not None:
+                inside.end()
         self._observer.node_event(event)
         if known is not None and known.done:
-            for inner in self._inside.pop(event.id, ()):
-                inner.end()
             frame = self._frames.get(known.node.runtime_state)
             if frame is not None:
                 frame.ended_ns = time.time_ns()
                 if known.operation.get(t.NODE_STATUS) == "failed":
                     kind = str(known.operation.get(t.ERROR_TYPE))
                     frame.operation.fail(event.error, kind)
-                    frame.container.failures.append((event.error, kind))
+                    frame.container.failures.appendleft((event.error, kind))
 
     @never_raises("otel_dify.sources.graphon.frames end")
     def on_graph_end(self, error: BaseException | None) -> None:
         """End the run and before it every frame that is still open."""
-        for frames in self._inside.values():
-            for frame in frames:
-                frame.end()
+        for inside in self._inside.values():
+            inside.end()
         self._inside.clear()
         self._observer.graph_ended(error)
 
@@ -152,14 +188,15 @@ class _Layer:
 
     def _open(self, container: NodeExecution, state: Any) -> _Frame:
         """Start an item or pass; a pass ends the one before."""
-        frames = self._inside.setdefault(container.node.execution_id, [])
-        kind, known = part_of(container.node, state.variable_pool, len(frames))
+        inside = self._inside.setdefault(container.node.execution_id, _Inside())
+        kind, known = part_of(container.node, state.variable_pool, container.passes)
+        container.passes += 1
         if kind is t.PASS:
-            for frame in frames:
-                frame.end()
+            inside.end()
         operation = start(kind, known, parent=container.operation.context)
-        frames.append(_Frame(operation, container))
-        return frames[-1]
+        frame = _Frame(operation, container, state)
+        inside.add(frame)
+        return frame
 
 
 def _is_container(node: Any) -> bool:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from otel_dify import table as t
 from otel_dify.operations.operation import Operation
 
-type Failures = list[tuple[str, str]]
+type Failures = deque[tuple[str, str]]
+"""Message and type of what failed last, the latest first."""
+_FAILURES = 64
+
+
+def no_failures() -> Failures:
+    """Make what keeps the last failures: one of them is the cause of what fails next."""
+    return deque(maxlen=_FAILURES)
 
 
 class NodeExecution:
@@ -34,7 +42,7 @@ class NodeExecution:
         self.ended_ns = 0
         self.done = False
         self.passes = 0
-        self.failures: Failures = []
+        self.failures = no_failures()
         self.usage = Usage()
 
 

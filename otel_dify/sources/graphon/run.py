@@ -30,6 +30,7 @@ from otel_dify.sources.graphon.nodes import (
     Usage,
     cause_of,
     describe,
+    no_failures,
     node_type,
     owner_of,
 )
@@ -53,6 +54,13 @@ _NODE_STATUS = {
     "NodeRunExceptionEvent": "exception",
     "NodeRunPauseRequestedEvent": "paused",
 }
+
+
+def ends_node(event: Any) -> bool:
+    """Tell whether an event says how a node ended."""
+    return type(event).__name__ in _NODE_STATUS
+
+
 # Where a run was left that this thread is about to go on with (dify_pauses).
 resumed_from: ContextVar[SpanContext | None] = ContextVar("otel_dify.resumed_from", default=None)
 
@@ -99,7 +107,7 @@ class RunObserver:
         self._kind = kind
         self._known = known
         self._context = context
-        self._failures: Failures = [] if failures is None else failures
+        self._failures = no_failures() if failures is None else failures
         self._lock = threading.Lock()
         self._reset()
 
@@ -244,7 +252,7 @@ class RunObserver:
             operation.set(t.NODE_ERROR, event.error)
             if status == "failed":
                 operation.fail(event.error, kind)
-                self._failures.append((event.error, str(operation.get(t.ERROR_TYPE))))
+                self._failures.appendleft((event.error, str(operation.get(t.ERROR_TYPE))))
             else:
                 operation.recover(event.error, kind)
                 operation.set(t.NODE_RECOVERED, kind)
