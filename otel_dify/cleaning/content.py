@@ -152,9 +152,9 @@ def as_text(value: object) -> str:
 def _json(value: object) -> str:
     """Serialise as JSON; what is no JSON by itself is opened up or becomes text."""
     try:
-        return json.dumps(value, ensure_ascii=False, default=_plain)
+        return json.dumps(value, ensure_ascii=False, default=_Opening())
     except TypeError:  # a key that JSON has not
-        return json.dumps(_with_text_keys(value), ensure_ascii=False, default=_plain)
+        return json.dumps(_with_text_keys(value), ensure_ascii=False, default=_Opening())
 
 
 def _with_text_keys(value: object) -> object:
@@ -163,9 +163,50 @@ def _with_text_keys(value: object) -> object:
     return [_with_text_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _plain(value: object) -> object:
-    """Open up the pydantic models that engine and model runtime pass around."""
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return mask(dump(mode="json"), LIMIT)
-    return mask_up_to(str(value), LIMIT)
+class _Opening:
+    """Opens up the pydantic models that engine and model runtime pass around.
+
+    An iteration may put out ten thousand files: what comes after ``LIMIT`` characters is cut off in
+    the end, and is not even opened.
+    """
+
+    def __init__(self) -> None:
+        self._left = LIMIT
+
+    def __call__(self, value: object) -> object:
+        """Open up one object, or make text of it."""
+        if self._left <= 0:
+            return "…"
+        dump = getattr(value, "model_dump", None)
+        opened = mask(dump(mode="json"), self._left) if callable(dump) else None
+        if opened is None:
+            opened = mask_up_to(str(value), self._left)
+        # What is in it may be no JSON either: then it comes here next, and counts by itself.
+        self._left -= len(json.dumps(opened, default=lambda _: "", skipkeys=True)) + 1
+        return opened
+
+
+_OF_AN_OBJECT = 64
+"""Characters that a piece which is no text is taken for."""
+
+
+class Pieces:
+    """What comes piece by piece: an answer that is streamed, the messages of a tool.
+
+    No more is kept of it than is of a content in the end.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[object] = []
+        self._left = LIMIT
+
+    def add(self, piece: object) -> None:
+        """Keep a piece, if there is room."""
+        if self._left > 0:
+            self._pieces.append(piece)
+            self._left -= len(piece) if isinstance(piece, str) else _OF_AN_OBJECT
+
+    @property
+    def all(self) -> list[object]:
+        """What was kept."""
+        return self._pieces

@@ -33,12 +33,25 @@ def clean(text: str, limit: int = LIMIT) -> str:
 
 def clean_value(value: object, limit: int = LIMIT) -> Value:
     """Return a value that OpenTelemetry accepts, its texts cleaned."""
+    if isinstance(value, str):
+        return clean(value, limit)
+    if isinstance(value, list | tuple):
+        return _clean_parts(value, limit)
     plain = as_value(value)
-    if isinstance(plain, str):
-        return clean(plain, limit)
-    if isinstance(plain, bool | int | float):
-        return plain
-    return tuple(clean(part, limit) for part in plain)
+    return clean(plain, limit) if isinstance(plain, str) else plain
+
+
+def _clean_parts(parts: list[object] | tuple[object, ...], limit: int) -> tuple[str, ...]:
+    """Clean the parts of a list, all of them together up to ``limit`` characters."""
+    cleaned: list[str] = []
+    left = limit
+    for number, part in enumerate(parts):
+        if left <= 0:
+            cleaned.append(f"… ({len(parts) - number} more)")
+            break
+        cleaned.append(clean(str(part), left))
+        left -= len(cleaned[-1]) + 1
+    return tuple(cleaned)
 
 
 def clean_user(value: object, limit: int = LIMIT) -> Value:

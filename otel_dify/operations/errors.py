@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
+from collections.abc import Iterator
 
 # Category to what the names of its exception types have in them; the first that fits.
 _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -23,6 +24,7 @@ STOPS = frozenset({"GenerateTaskStoppedError"})
 """Exceptions by which Dify ends what somebody asked it to stop: no failures."""
 LIMIT = 16_000
 """Characters kept of a stack trace."""
+_LINKS = 16
 
 
 def category_of(error_type: str) -> str:
@@ -52,7 +54,21 @@ def fingerprint_of(error: BaseException | None, error_type: str, message: str) -
     return hashlib.sha256("\n".join([error_type, *where]).encode(errors="replace")).hexdigest()[:16]
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """List an error and those that led to it, a few of them."""
+    for _ in range(_LINKS):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def stack_of(error: BaseException) -> str:
     """Format the stack trace of an error, its end kept where it is long."""
-    text = "".join(traceback.format_exception(error))
+    if any(len(str(one)) > LIMIT for one in _chain(error)):
+        # Python would put the whole of it together, three times over.
+        said = f"{type(error).__qualname__}: {str(error)[: LIMIT // 4]}…\n"
+        text = "".join([*traceback.format_tb(error.__traceback__), said])
+    else:
+        text = "".join(traceback.format_exception(error))
     return text if len(text) <= LIMIT else "…" + text[-LIMIT:]

@@ -26,6 +26,11 @@ from otel_dify.operations.folded import Folded
 from otel_dify.operations.span import OperationSpan, within
 from otel_dify.process import process
 
+_TELLING = 1024
+"""Characters of a message by which a failure is known in the text of the next."""
+_COMPARED = 16_384
+"""Characters of a message that are compared, with others and with content."""
+
 type Happening = tuple[str, int, dict[str, Value]]
 
 
@@ -250,13 +255,13 @@ class Operation:
         raised = error if isinstance(error, BaseException) else None
         text = str(error)
         below, message = self.failure_below
-        if message and message in text and category_of(kind) == "internal":
+        if message and message in text[:_COMPARED] and category_of(kind) == "internal":
             kind = below
         self.set(t.ERROR_TYPE, kind)
         self._explain(kind, text, raised)
         self.error = raised
         if self.parent is not None:
-            self.parent.failure_below = (kind, text)
+            self.parent.failure_below = (kind, text[:_TELLING])
 
     def recover(self, error: str, error_type: str) -> None:
         """Note a failure that was made good: the operation has not failed.
@@ -268,11 +273,13 @@ class Operation:
         self.happened("recovered", {t.ERROR_TYPE: error_type, t.ERROR_MESSAGE: error})
 
     def _explain(self, kind: str, text: str, raised: BaseException | None) -> None:
-        if self.known is not None:
-            self.known.mention(text)
         self.set(t.ERROR_MESSAGE, text)
         self.set(t.ERROR_CATEGORY, category_of(kind))
-        self.set(t.ERROR_FINGERPRINT, fingerprint_of(raised, kind, text))
+        # A provider's error may quote a whole prompt, and each node around it the whole error.
+        short = text[:_COMPARED]
+        if self.known is not None:
+            self.known.mention(short)
+        self.set(t.ERROR_FINGERPRINT, fingerprint_of(raised, kind, short))
 
     def keep(self) -> None:
         """Have its trace kept, whatever its rate, before anything else lies in it."""

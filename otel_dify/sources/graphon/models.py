@@ -7,12 +7,13 @@ questions right, which the numbers of Dify's nodes leave out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 from otel_dify import table as t
+from otel_dify.cleaning.content import Pieces
 from otel_dify.guard import guarded
 from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
@@ -122,7 +123,7 @@ class _Stream:
 
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
-        self._texts: list[Any] = []
+        self._texts = Pieces()
         operation.set(t.STREAM, True)
 
     def see(self, chunk: Any) -> None:
@@ -136,7 +137,7 @@ class _Stream:
             return
         operation.set(t.RESPONSE_MODEL, chunk.model)
         if delta.message.content:
-            self._texts.append(delta.message.content)
+            self._texts.add(delta.message.content)
         if delta.finish_reason:
             operation.set(t.FINISH_REASONS, [delta.finish_reason])
         if delta.usage is not None:
@@ -165,6 +166,6 @@ def _parts(content: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _answer(texts: Iterable[Any]) -> object:
-    text = "".join(part for part in texts if isinstance(part, str))
+def _answer(texts: Pieces) -> object:
+    text = "".join(part for part in texts.all if isinstance(part, str))
     return [{"role": "assistant", "parts": [{"type": "text", "content": text}]}]

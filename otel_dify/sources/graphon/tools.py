@@ -10,6 +10,7 @@ from typing import Any
 from wrapt import ObjectProxy
 
 from otel_dify import table as t
+from otel_dify.cleaning.content import Pieces
 from otel_dify.guard import guarded
 from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
@@ -71,12 +72,12 @@ class Messages:
     """What the messages of a tool tell: texts and JSON; files and blobs are left out."""
 
     def __init__(self, operation: Operation) -> None:
-        self._seen: list[Any] = []
-        operation.set(t.TOOL_OUTPUTS, lambda: self._seen)
+        self._seen = Pieces()
+        operation.set(t.TOOL_OUTPUTS, lambda: self._seen.all)
 
     def see(self, message: Any) -> None:
         """Look at one message."""
         content = getattr(message, "message", None)
         told = getattr(content, "text", None) or getattr(content, "json_object", None)
         if told is not None:
-            self._seen.append(told)
+            self._seen.add(told)
