@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, Protocol
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext, SpanKind, StatusCode
 
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.request import encode_scope
 from otel_dify.export.encoding.spans import SpanEncoder
+from otel_dify.export.fitting import LARGEST, shorter_log, shorter_span
 from otel_dify.export.journal.journal import Journal
 
 _NONE_DROPPED = (0, 0, 0)
@@ -140,15 +141,37 @@ class JournalSpans:
         attributes, events, dropped = span.attributes, span.events, _NONE_DROPPED
         if type(attributes) is not dict or type(events) is not tuple:
             dropped = (getattr(attributes, "dropped", 0), getattr(events, "dropped", 0), 0)
-        self._append(self._scope, self._encode(*span, dropped))
+        encoded = self._encode(*span, dropped)
+        if len(encoded) > LARGEST:
+            encoded = self._encode(*shorter_span(span), dropped)
+        self._append(self._scope, encoded)
         self._begun()
 
     def foreign(self, span: ReadableSpan) -> None:
         """Take a span of another instrumentation."""
         scope = span.instrumentation_scope
         number = self._scope if scope is None else self._scopes.number(scope)
-        self._append(number, self._encode_readable(span))
+        encoded = self._encode_readable(span)
+        if len(encoded) > LARGEST:
+            encoded = self._encode(*shorter_span(_data_of(span)))
+        self._append(number, encoded)
         self._begun()
+
+
+def _data_of(span: ReadableSpan) -> SpanData:
+    return SpanData(
+        span.name,
+        span.get_span_context() or INVALID_SPAN_CONTEXT,
+        span.parent,
+        span.kind,
+        span.start_time or 0,
+        span.end_time or 0,
+        span.attributes or {},
+        span.events,
+        span.links,
+        span.status.status_code,
+        span.status.description,
+    )
 
 
 class AllSpans:
@@ -196,8 +219,15 @@ class JournalLogs:
 
     def log(self, log: LogData) -> None:
         """Take a log record."""
+        encoded = self._encoded(log)
+        if len(encoded) > LARGEST:
+            encoded = self._encoded(shorter_log(log))
+        self._append(self._scope, encoded)
+        self._begun()
+
+    def _encoded(self, log: LogData) -> bytes:
         span, attributes = log.span, log.attributes
-        encoded = self._encode(
+        return self._encode(
             log.at_ns,
             time.time_ns(),
             span.trace_id,
@@ -210,8 +240,6 @@ class JournalLogs:
             log.event_name,
             0 if type(attributes) is dict else getattr(attributes, "dropped", 0),
         )
-        self._append(self._scope, encoded)
-        self._begun()
 
 
 class AllLogs:
