@@ -6,6 +6,7 @@ lengths of each shape: the difference between them is that of the nodes, or item
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -75,7 +76,7 @@ def iteration(items: int) -> App:
             "type": "iteration",
             "title": "each",
             "start_node_id": "eachstart",
-            "iterator_selector": ["start", f"items{items}"],
+            "iterator_selector": ["start", "items"],
             "iterator_input_type": "array[string]",
             "output_selector": ["inner", "output"],
             "output_type": "array[string]",
@@ -96,25 +97,55 @@ def iteration(items: int) -> App:
     )
 
 
+def loop(passes: int) -> App:
+    """Make a graph of a loop of some passes, with one node inside."""
+    each = {
+        "id": "each",
+        "data": {
+            "type": "loop",
+            "title": "each",
+            "start_node_id": "eachstart",
+            "loop_count": passes,
+            "break_conditions": [],
+            "logical_operator": "and",
+            "loop_variables": [],
+            "outputs": {},
+        },
+    }
+    first = {"id": "eachstart", "data": {"type": "loop-start", "title": "", "loop_id": "each"}}
+    inner = _aggregator("inner", ["start", "text"], loop_id="each")
+    return _app(
+        f"loop {passes}",
+        [_start(), each, first, inner, _end(["start", "text"], "string")],
+        [["start", "each", "end"], ["eachstart", "inner"]],
+    )
+
+
 GRAPHS = {
     "short chain": chain(SHORT),
     "long chain": chain(LONG),
     "short iteration": iteration(SHORT),
     "long iteration": iteration(LONG),
 }
-_INPUTS = {
-    "text": "some text",
-    **{f"items{items}": [f"item {n}" for n in range(items)] for items in (SHORT, LONG)},
-}
+_ITEMS = {f"iteration {count}": count for count in (SHORT, LONG)}
 
 
 def run(app: App) -> int:
+    """Run a graph of ``GRAPHS`` to its end; return how many nodes the engine told of."""
+    items = [f"item {number}" for number in range(_ITEMS.get(app.name, 0))]
+    return run_with(app, {"text": "some text", "items": items})
+
+
+def run_with(app: App, inputs: Mapping[str, Any]) -> int:
     """Run a graph to its end; return how many node executions the engine told of.
 
     Raises:
         RuntimeError: it did not succeed.
     """
-    events = [type(event).__name__ for event in Run(app, _INPUTS, "bench", _NO_MODELS).events()]
-    if events[-1] != "GraphRunSucceededEvent":
-        raise RuntimeError(f"{app.name} ended with {events[-1]}")
-    return events.count("NodeRunStartedEvent")
+    told, last = 0, ""
+    for event in Run(app, inputs, "bench", _NO_MODELS).events():
+        last = type(event).__name__
+        told += last == "NodeRunStartedEvent"
+    if last != "GraphRunSucceededEvent":
+        raise RuntimeError(f"{app.name} ended with {last}")
+    return told

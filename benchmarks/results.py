@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-SECTIONS = ("micro", "export", "dify", "ledger")
+SECTIONS = ("micro", "export", "limits", "dify", "ledger")
 PACKAGES = ("opentelemetry-sdk", "sqlalchemy", "redis", "graphon", "gevent")
 
 _HEAD = (
