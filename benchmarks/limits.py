@@ -1,11 +1,11 @@
 """What a very large run costs, with limits and without: ``python -m benchmarks.limits``.
 
-An iteration of 3,000 items, a loop of 1,000 passes, a text of 50 MB from node to node (content
+An iteration of 10,000 items, a loop of 1,000 passes, a text of 50 MB from node to node (content
 on) and 100,000 log lines in one run, on the real engine: without telemetry, with it as it is by
 default, and with it without limits. Every variant runs in a process of its own
 (``benchmarks.limits_cases``) and sends to a receiver in another.
 
-    python -m benchmarks.limits [--rounds 1] [--case prompt ...] [--results FILE]
+    [BENCH_ITEMS=10000] python -m benchmarks.limits [--rounds 1] [--case prompt ...] [--results FILE]
 """
 
 from __future__ import annotations

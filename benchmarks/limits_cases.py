@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import sys
 import time
 from collections.abc import Callable
 
-ITEMS, PASSES, LINES, PROMPT = 3_000, 1_000, 100_000, 50_000_000
-"""Items of the iteration, passes of the loop, log lines, characters of the prompt. Of 10,000 items the
-engine itself takes minutes; `tests/stack/test_limits.py` has as many, without an engine."""
+ITEMS = int(os.environ.get("BENCH_ITEMS", "10000"))
+"""Items of the iteration."""
+PASSES, LINES, PROMPT = 1_000, 100_000, 50_000_000
+"""Passes of the loop, log lines, characters of the prompt."""
 
 
 def iteration() -> int:
