@@ -5,7 +5,7 @@ on) and 100,000 log lines in one run, on the real engine: without telemetry, wit
 default, and with it without limits. Every variant runs in a process of its own
 (``benchmarks.limits_cases``) and sends to a receiver in another.
 
-    [BENCH_ITEMS=10000] python -m benchmarks.limits [--rounds 1] [--case prompt ...] [--results FILE]
+    [BENCH_ITEMS=10000] python -m benchmarks.limits [--rounds 1] [--case prompt ...]
 """
 
 from __future__ import annotations

@@ -182,8 +182,17 @@ class _Opening:
         if opened is None:
             opened = mask_up_to(str(value), self._left)
         # What is in it may be no JSON either: then it comes here next, and counts by itself.
-        self._left -= len(json.dumps(opened, default=lambda _: "", skipkeys=True)) + 1
+        self._left -= _size_of(opened)
         return opened
+
+
+def _size_of(value: object) -> int:
+    """Count the characters of the texts in a value, and what is no text as one."""
+    if isinstance(value, str):
+        return len(value) + 1
+    if isinstance(value, dict):
+        return sum(_size_of(inner) for inner in value.values()) + 1
+    return sum(_size_of(inner) for inner in value) + 1 if isinstance(value, list) else 1
 
 
 _OF_AN_OBJECT = 64
