@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from otel_dify.process import process
 
 if TYPE_CHECKING:
+    from otel_dify.operations.operation import Operation
     from otel_dify.table.kind import Kind
 
 FAILURES = 0.1
@@ -100,3 +101,13 @@ class Allowance:
             if not taken:
                 self.logs_left_out += 1
             return taken
+
+
+def may_have_span(within: Operation, share: float) -> bool:
+    """Ask for a span of what lies right in an operation: where that has none, this has none.
+
+    Args:
+        within: the operation.
+        share: how often the limit may have been reached before (``Kind.share``).
+    """
+    return not within.left_out and (within.allowance is None or within.allowance.span(share))

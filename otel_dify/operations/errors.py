@@ -24,6 +24,8 @@ STOPS = frozenset({"GenerateTaskStoppedError"})
 """Exceptions by which Dify ends what somebody asked it to stop: no failures."""
 LIMIT = 16_000
 """Characters kept of a stack trace."""
+TELLING = 1024
+"""Characters of a message by which a failure is known in the text of the next."""
 _LINKS = 16
 
 

@@ -21,13 +21,11 @@ from otel_dify.cleaning.text import clean_attribute, clean_user, clean_value
 from otel_dify.cleaning.values import Value, as_value
 from otel_dify.operations.allowance import Allowance
 from otel_dify.operations.decision import Decision
-from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
+from otel_dify.operations.errors import STOPS, TELLING, category_of, fingerprint_of
 from otel_dify.operations.folded import Folded
 from otel_dify.operations.span import OperationSpan, within
 from otel_dify.process import process
 
-_TELLING = 1024
-"""Characters of a message by which a failure is known in the text of the next."""
 _COMPARED = 16_384
 """Characters of a message that are compared, with others and with content."""
 
@@ -220,18 +218,6 @@ class Operation:
             if isinstance(total, int | float):
                 self.attributes[attribute.key] = total + amount
 
-    def may_have_span(self, share: float) -> bool:
-        """Ask for a span of what lies right in this: where this has none, that has none.
-
-        Args:
-            share: how often the limit may have been reached before (``Kind.share``).
-        """
-        return not self.left_out and (self.allowance is None or self.allowance.span(share))
-
-    def may_log(self, level: int) -> bool:
-        """Ask to send a log record of Python's that was written within this, by its level."""
-        return self.allowance is None or self.allowance.log(level)
-
     def folding(self) -> Folded:
         """Return what lies below it without a span is added to."""
         if self.folded is None:
@@ -261,7 +247,7 @@ class Operation:
         self._explain(kind, text, raised)
         self.error = raised
         if self.parent is not None:
-            self.parent.failure_below = (kind, text[:_TELLING])
+            self.parent.failure_below = (kind, text[:TELLING])
 
     def recover(self, error: str, error_type: str) -> None:
         """Note a failure that was made good: the operation has not failed.

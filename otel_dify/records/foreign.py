@@ -15,6 +15,7 @@ from otel_dify.cleaning.content import as_text, is_content, reference_to
 from otel_dify.cleaning.known_content import KnownContent, without
 from otel_dify.cleaning.text import clean, clean_attribute
 from otel_dify.guard import failed
+from otel_dify.operations.allowance import may_have_span
 from otel_dify.operations.current import current, known_around
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class ForeignSpans(SpanProcessor):
 
 def _has_room(around: Operation, span: ReadableSpan) -> bool:
     """Tell whether there may be one more span in an operation; count it there otherwise."""
-    if around.may_have_span(_SHARE):
+    if may_have_span(around, _SHARE):
         return True
     allowance = around.allowance
     if allowance is None:

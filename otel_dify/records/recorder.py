@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.guard import failed, guarded
-from otel_dify.operations.allowance import Allowance
+from otel_dify.operations.allowance import Allowance, may_have_span
 from otel_dify.operations.decision import Decision
 from otel_dify.process import process
 from otel_dify.records.record import Record, record_of
@@ -258,14 +258,18 @@ class Recorder:
         allowance = operation.allowance
         if allowance is None:
             return False
-        if operation.failed and allowance.failure():
-            self._let_in(operation)
-            return True
-        if operation.folded is not None:
-            elapsed_ns = operation.end_ns - operation.start_ns
-            name = operation.kind.name
-            operation.folded.leave_out(name, elapsed_ns, has_failed=operation.failed)
-        allowance.leave_out()
+        with process.counting:
+            if not operation.left_out:
+                # A failure in it has just brought it, on another thread.
+                return True
+            if operation.failed and allowance.failure():
+                self._let_in(operation)
+                return True
+            if operation.folded is not None:
+                elapsed_ns = operation.end_ns - operation.start_ns
+                name = operation.kind.name
+                operation.folded.leave_out(name, elapsed_ns, has_failed=operation.failed)
+            allowance.leave_out()
         operation.content.clear()
         return False
 
@@ -288,7 +292,7 @@ class Recorder:
 
 def _has_room(operation: Operation) -> bool:
     parent = operation.parent
-    return parent is None or parent.may_have_span(operation.kind.share)
+    return parent is None or may_have_span(parent, operation.kind.share)
 
 
 def _say_what_is_missing(operation: Operation) -> None:

@@ -131,8 +131,9 @@ class LogBridge:
         try:
             context = context_api.get_current()
             operation = current(context)
+            allowance = operation.allowance if operation is not None else None
             # Asked first: what is left out costs next to nothing.
-            if operation is not None and not operation.may_log(record.levelno):
+            if allowance is not None and not allowance.log(record.levelno):
                 return
             # Made at once: what the record refers to may change while it waits.
             line = _line_of(record, context, content=self._content)
