@@ -69,6 +69,7 @@ proto: ## generate the Python module of the lean OTLP schema
 check-docs: environment
 	$(BIN)/python -m otel_dify.docs --check
 	$(BIN)/python -m collector.grafana --check
+	$(BIN)/python -m collector.redaction --check
 
 native: environment ## build Collector, Jaeger, Prometheus and Loki, about 30 minutes the first time
 	$(BIN)/python -m collector.native build

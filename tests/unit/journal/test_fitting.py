@@ -17,7 +17,6 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFl
 from otel_dify.cleaning.redaction import LIMIT
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.spans import SpanEncoder
-from otel_dify.export.encoding.values import Attributes
 from otel_dify.export.fitting import LARGEST
 from otel_dify.export.journal.batch import MOST_BYTES, Batch
 from otel_dify.export.journal.journal import Journal
@@ -84,7 +83,7 @@ def test_a_span_of_any_size_fits_into_a_request(tmp_path: Path, *, foreign: bool
 
 def test_a_log_record_of_any_size_fits_into_a_request(tmp_path: Path) -> None:
     journal = Journal("logs", home_in(tmp_path), NO_LIMIT, 64)
-    outlet = JournalLogs(LogEncoder(Attributes()), journal, SCOPE, nothing)
+    outlet = JournalLogs(LogEncoder(), journal, SCOPE, nothing)
     outlet.log(
         LogData(time.time_ns(), CONTEXT, SeverityNumber.INFO, "INFO", WIDE, ATTRIBUTES, None)
     )
