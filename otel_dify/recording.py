@@ -13,7 +13,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otel_dify import settings as s
 from otel_dify.cleaning.content import ContentGate
 from otel_dify.records.foreign import ForeignSampler, ForeignSpans
-from otel_dify.records.recorder import Limits, Recorder, Writers
+from otel_dify.records.limiting import Limits
+from otel_dify.records.recorder import Recorder, Writers
 from otel_dify.records.sampling import Decisions, Identities
 from otel_dify.sampling.rates import Rates
 from otel_dify.signals.events import EventWriter

@@ -10,6 +10,7 @@ from otel_dify.cleaning.named import MASK
 from otel_dify.cleaning.names import names_a_secret
 from otel_dify.cleaning.redaction import LIMIT, USERS, mask_text, mask_up_to
 from otel_dify.cleaning.values import Value, as_value
+from otel_dify.table.attribute import Attribute
 
 _SHORT = 256
 
@@ -57,6 +58,15 @@ def _clean_parts(parts: list[object] | tuple[object, ...], limit: int) -> tuple[
 def clean_user(value: object, limit: int = LIMIT) -> Value:
     """Clean the id of a user, which the operator may have chosen to send as a hash."""
     return clean_value(chosen().user(value), limit)
+
+
+def clean_known(attribute: Attribute, value: object) -> Value:
+    """Return a value of an attribute of the table, clean where it is free text."""
+    if not attribute.text:
+        return as_value(value)
+    if attribute.user:
+        return clean_user(value, attribute.text)
+    return clean_value(value, attribute.text)
 
 
 def clean_attribute(key: str, value: object) -> Value:

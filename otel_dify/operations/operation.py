@@ -17,8 +17,8 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext
 
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
-from otel_dify.cleaning.text import clean_attribute, clean_user, clean_value
-from otel_dify.cleaning.values import Value, as_value
+from otel_dify.cleaning.text import clean_attribute, clean_known
+from otel_dify.cleaning.values import Value
 from otel_dify.operations.allowance import Allowance
 from otel_dify.operations.decision import Decision
 from otel_dify.operations.errors import STOPS, TELLING, category_of, fingerprint_of
@@ -76,30 +76,10 @@ class Operation:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_context",
-        "_open",
-        "allowance",
-        "attributes",
-        "content",
-        "decision",
-        "end_ns",
-        "error",
-        "events",
-        "failure_below",
-        "folded",
-        "inherited",
-        "kind",
-        "known",
-        "left_out",
-        "links",
-        "noted",
-        "parent",
-        "parent_context",
-        "recorder",
-        "span_context",
-        "span_name",
-        "start_ns",
+        *("__weakref__", "_context", "_open", "allowance", "attributes", "content", "decision"),
+        *("end_ns", "error", "events", "failure_below", "folded", "inherited", "kind", "known"),
+        *("left_out", "links", "noted", "parent", "parent_context", "recorder", "span_context"),
+        *("span_name", "start_ns"),
     )
 
     def __init__(
@@ -151,7 +131,7 @@ class Operation:
             self.content[attribute] = value
             self.knows(value)
             return
-        plain = _plain(attribute, value)
+        plain = clean_known(attribute, value)
         self.attributes[attribute.key] = plain
         if attribute.inherit:
             self.inherited[attribute.key] = plain
@@ -199,7 +179,7 @@ class Operation:
     def happened(self, name: str, values: Mapping[t.Attribute, object]) -> None:
         """Note a happening on the way, such as a retry; it becomes a span event."""
         attributes = {
-            attribute.key: _plain(attribute, value) for attribute, value in values.items()
+            attribute.key: clean_known(attribute, value) for attribute, value in values.items()
         }
         self.events.append((name, time.time_ns(), attributes))
 
@@ -292,11 +272,6 @@ class Operation:
         """Whether it was marked as failed."""
         return t.ERROR_TYPE.key in self.attributes
 
-    @property
-    def duration(self) -> float:
-        """Seconds from start to end, 0 while open; a clock set back counts as 0."""
-        return max(self.end_ns - self.start_ns, 0) / 1e9
-
     def end(self, at_ns: int | None = None) -> None:
         """End the operation and hand it to the recorder; later calls do nothing."""
         try:
@@ -321,12 +296,3 @@ class Operation:
             yield
         finally:
             context_api.detach(token)
-
-
-def _plain(attribute: t.Attribute, value: object) -> Value:
-    """Return a value as OpenTelemetry accepts it, clean where it is free text."""
-    if not attribute.text:
-        return as_value(value)
-    if attribute.user:
-        return clean_user(value, attribute.text)
-    return clean_value(value, attribute.text)

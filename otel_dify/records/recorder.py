@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
 from otel_dify.guard import failed, guarded
-from otel_dify.operations.allowance import Allowance, may_have_span
 from otel_dify.operations.decision import Decision
 from otel_dify.process import process
+from otel_dify.records.limiting import Limiting, Limits, has_room, say_what_is_missing
 from otel_dify.records.record import Record, record_of
 from otel_dify.records.recovery import begun_of
 from otel_dify.records.sampling import CARRIES_ON
@@ -63,21 +63,6 @@ class Writers:
         _guarded("span", self.spans.write, record)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When an operation has no span; metrics are not asked.
-
-    Attributes:
-        slow_ms: milliseconds from which on what folds has one all the same.
-        spans: spans of a run, from which on the rest is left out; 0: any number.
-        logs: Python's log records of a run, likewise.
-    """
-
-    slow_ms: int
-    spans: int
-    logs: int
-
-
 class Recorder:
     """Records the operations of a process.
 
@@ -102,7 +87,7 @@ class Recorder:
         opened: Opened | None = None,
     ) -> None:
         self.slow_ns = limits.slow_ms * 1_000_000
-        self._limits = limits
+        self._limiting = Limiting(identities, limits)
         self.points = writers.points
         self._identities = identities
         self._gate = gate
@@ -117,10 +102,7 @@ class Recorder:
         if kind.folds:
             operation.span_context = above
             return
-        if kind.limited and (operation.allowance is None or operation.allowance.kind is not kind):
-            operation.allowance = Allowance(kind, self._limits.spans, self._limits.logs)
-        elif above.is_valid and not _has_room(operation):
-            self._leave_out(operation, above)
+        if not self._limiting.lets_in(operation, above):
             return
         operation.span_context = self._identities.new(operation, above)
         if operation.decision is not None:
@@ -208,17 +190,16 @@ class Recorder:
         if operation.kind.folds:
             above = operation.span_context
             has_span = not self.folds(elapsed_ns, above, has_failed=operation.failed)
-            has_span = has_span and _has_room(operation)
+            has_span = has_span and has_room(operation)
             if has_span:
                 operation.span_context = self._identities.new(operation, above)
             elif operation.parent is not None and operation.kind.folded:
                 system = str(operation.attributes.get(t.DB_SYSTEM.key, ""))
                 operation.parent.folding().add(system, elapsed_ns, "")
         else:
-            if operation.left_out:
-                has_span = self._let_in_failure(operation)
+            has_span = self._limiting.has_span(operation)
             above = self._identities.above(operation)
-            _say_what_is_missing(operation)
+            say_what_is_missing(operation)
         if has_span and operation.decision is not None:
             self._write_decided(operation, above, operation.decision)
         else:
@@ -243,67 +224,9 @@ class Recorder:
     def _write_held(self, record: Record, decision: Decision) -> None:
         self._writers.write_span(replace(record, span=decision.context(record.span)))
 
-    def _leave_out(self, operation: Operation, above: SpanContext) -> None:
-        """Have an operation counted on the one around it; what lies in it is counted there too."""
-        operation.left_out = True
-        operation.span_context = above
-        if operation.parent is not None:
-            operation.folded = operation.parent.folding()
-
-    def _let_in_failure(self, operation: Operation) -> bool:
-        """Give one that was left out and has failed a span after all; tell whether it has one.
-
-        Where there have been too many of these as well it is counted, and what it holds let go of.
-        """
-        allowance = operation.allowance
-        if allowance is None:
-            return False
-        with process.counting:
-            if not operation.left_out:
-                # A failure in it has just brought it, on another thread.
-                return True
-            if operation.failed and allowance.failure():
-                self._let_in(operation)
-                return True
-            if operation.folded is not None:
-                elapsed_ns = operation.end_ns - operation.start_ns
-                name = operation.kind.name
-                operation.folded.leave_out(name, elapsed_ns, has_failed=operation.failed)
-            allowance.leave_out()
-        operation.content.clear()
-        return False
-
-    def _let_in(self, operation: Operation) -> None:
-        """Give an operation a span, and before it those around it that are open: its place."""
-        with process.counting:
-            if not operation.left_out:
-                return
-            parent = operation.parent
-            if parent is not None and parent.left_out and not parent.end_ns:
-                self._let_in(parent)
-            above = self._identities.above(operation)
-            operation.span_context = self._identities.new(operation, above)
-            operation.left_out, operation.folded = False, None
-
     def forget(self) -> None:
         """Record nothing more: a forked child has its parent's operations, which end there."""
         self._forgotten = True
-
-
-def _has_room(operation: Operation) -> bool:
-    parent = operation.parent
-    return parent is None or may_have_span(parent, operation.kind.share)
-
-
-def _say_what_is_missing(operation: Operation) -> None:
-    """Have the operation that an allowance is of say what was left out."""
-    own, parent = operation.allowance, operation.parent
-    if own is None or not operation.kind.limited:
-        return
-    of_another = parent is not None and parent.allowance is own
-    if not of_another and (own.spans_left_out or own.logs_left_out):
-        operation.attributes[t.LEFT_OUT_SPANS.key] = own.spans_left_out
-        operation.attributes[t.LEFT_OUT_LOGS.key] = own.logs_left_out
 
 
 def _guarded[T: (Record, Operation)](signal: str, write: Callable[[T], None], thing: T) -> None:

@@ -18,10 +18,11 @@ from opentelemetry import context as context_api
 from otel_dify import table as t
 from otel_dify.guard import guarded, never_raises
 from otel_dify.process import process
+from otel_dify.sources.graphon.described import describe_run
 from otel_dify.sources.graphon.dispatching import dispatch_within, watch_workers
 from otel_dify.sources.graphon.events import observe_nodes
 from otel_dify.sources.graphon.nodes import NodeExecution, part_of
-from otel_dify.sources.graphon.run import RunObserver, describe_run
+from otel_dify.sources.graphon.run import RunObserver
 from otel_dify.sources.hooks import hook
 
 

@@ -21,10 +21,11 @@ from otel_dify import table as t
 from otel_dify.guard import guarded, never_raises
 from otel_dify.operations.current import start
 from otel_dify.operations.operation import Operation
+from otel_dify.sources.graphon.described import describe_run
 from otel_dify.sources.graphon.dispatching import dispatch_within, watch_workers
 from otel_dify.sources.graphon.events import observe_nodes
 from otel_dify.sources.graphon.nodes import NodeExecution, part_of
-from otel_dify.sources.graphon.run import RunObserver, describe_run, ends_node
+from otel_dify.sources.graphon.run import RunObserver, ends_node
 from otel_dify.sources.hooks import hook
 
 

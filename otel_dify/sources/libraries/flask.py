@@ -10,12 +10,11 @@ that sends ``X-Debug-Id`` asks for the trace to be kept.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import ModuleType
@@ -33,6 +32,7 @@ from otel_dify.operations.errors import category_of
 from otel_dify.operations.operation import Operation
 from otel_dify.sources.libraries.bridge import BridgedSpan, instrument
 from otel_dify.sources.libraries.passing import take_over
+from otel_dify.sources.libraries.responses import Body, ending_when_closed
 
 _call: ContextVar[_Call | None] = ContextVar("otel_dify.flask_call", default=None)
 
@@ -52,13 +52,6 @@ def attach(flask: ModuleType) -> None:
 
 _REFUSAL, _FAILURE = 400, 500
 """Status of a response from which on Dify has refused something, or failed."""
-
-# Events of a stream that tell how a run ended (Dify's StreamEvent). Their name comes first, what
-# somebody wrote is within strings, and the status comes before the outputs.
-_TELLING = re.compile(rb'data: \{"event": ?"(workflow_finished|workflow_paused|error)"')
-_STATUS = re.compile(rb'"status": ?"([a-z-]+)"')
-_HEAD = 2_048
-"""Bytes of such an event in which its status stands."""
 
 _INNER = "/inner/api/"
 """What plugins call, by the plugin daemon; its key opens nothing else."""
@@ -209,7 +202,7 @@ def _on_call(
     file_wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
         # The server sends such a file by itself, if the body is still what it made (PEP 3333).
-        return _ending_when_closed(body, call.operation)
+        return ending_when_closed(body, call.operation)
     return Body(body, call.operation, explains=call.explains, streams=call.streams)
 
 
@@ -245,108 +238,3 @@ def _naming(start_response: Callable[..., Any], call: _Call) -> Callable[..., An
         return start_response(status, headers, *rest)
 
     return respond
-
-
-@never_raises("otel_dify.sources.libraries.flask code")
-def _take_code(operation: Operation, chunk: bytes) -> None:
-    """Take Dify's code for what went wrong, such as ``rate_limit_error``."""
-    said = json.loads(chunk)
-    code = said.get("code") if isinstance(said, dict) else None
-    if isinstance(code, str):
-        operation.set(t.ERROR_CODE, code)
-
-
-@never_raises("otel_dify.sources.libraries.flask event")
-def _take_event(operation: Operation, chunk: bytes) -> None:
-    """Take from an event of a stream how the run ended that another process has run."""
-    found = _TELLING.match(chunk)
-    if found is None:
-        return
-    name = found[1]
-    if name == b"error":
-        _take_code(operation, chunk.removeprefix(b"data: "))
-    elif name == b"workflow_paused":
-        operation.set(t.RUN_STATUS, "paused")
-    elif (status := _STATUS.search(chunk, 0, _HEAD)) is not None:
-        operation.set(t.RUN_STATUS, status[1].decode("ascii"))
-
-
-def _ending_when_closed(file: Any, operation: Operation) -> Iterable[bytes]:
-    """Have a file end its request's operation when the server closes it."""
-    close = getattr(file, "close", None)
-
-    def close_and_end() -> None:
-        try:
-            if close is not None:
-                close()
-        finally:
-            with guarded("otel_dify.sources.libraries.flask end"):
-                operation.end()
-
-    file.close = close_and_end
-    sent: Iterable[bytes] = file
-    return sent
-
-
-class Body:
-    """The body of a response, which ends its request's operation when it has been sent.
-
-    Args:
-        body: what the app returned.
-        operation: the request's operation.
-        explains: whether it is Dify's JSON for what went wrong, whose code is taken.
-        streams: whether it is a stream of events, one a chunk, which tell how a run ended.
-    """
-
-    def __init__(
-        self,
-        body: Iterable[bytes],
-        operation: Operation,
-        *,
-        explains: bool = False,
-        streams: bool = False,
-    ) -> None:
-        self._explains = explains
-        self._streams = streams
-        self._body = body
-        self._operation = operation
-        self._size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        chunks = iter(self._body)
-        operation = self._operation
-        while True:
-            with operation.active():
-                try:
-                    chunk = next(chunks)
-                except StopIteration:
-                    self._end()
-                    return
-                except BaseException as error:
-                    with guarded("otel_dify.sources.libraries.flask failed"):
-                        operation.fail(error)
-                    raise
-            if self._explains:
-                self._explains = False
-                _take_code(operation, chunk)
-            if self._streams:
-                _take_event(operation, chunk)
-            if not self._size:
-                operation.set(t.HTTP_FIRST_BYTE, (time.time_ns() - operation.start_ns) / 1e9)
-            self._size += len(chunk)
-            yield chunk
-
-    def close(self) -> None:
-        """Close the body and end the operation, as the server does when all is sent or lost."""
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                with self._operation.active():
-                    close()
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        with guarded("otel_dify.sources.libraries.flask end"):
-            self._operation.set(t.HTTP_BODY_SIZE, self._size)
-            self._operation.end()
