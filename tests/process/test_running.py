@@ -110,8 +110,9 @@ def test_options_of_the_program_need_no_dashes_before_it(programs: Programs) -> 
     assert told.stdout == "--print\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
 def test_signals_reach_the_program_itself(programs: Programs, number: signal.Signals) -> None:
+    """Signals that nobody ignores: what runs in the background may inherit that of others."""
     with subprocess.Popen(
         [*RUN, "--", "sh", "-c", "echo $$; exec sleep 600"],
         cwd=APPS,
@@ -123,7 +124,10 @@ def test_signals_reach_the_program_itself(programs: Programs, number: signal.Sig
         # It has taken the place of the process that was started: no other is in between.
         assert int(started.stdout.readline()) == started.pid
         os.kill(started.pid, number)
-        assert started.wait(DEADLINE) == -number
+        try:
+            assert started.wait(DEADLINE) == -number
+        finally:
+            started.kill()
 
 
 def test_a_program_that_writes_into_a_closed_pipe_ends_as_ever(programs: Programs) -> None:
