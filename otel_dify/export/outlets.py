@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Protocol
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, SpanContext, SpanKind, StatusCode
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode
 
 from otel_dify.export.encoding.logs import LogEncoder
 from otel_dify.export.encoding.request import encode_scope
-from otel_dify.export.encoding.spans import SpanEncoder
+from otel_dify.export.encoding.spans import SpanEncoder, fields_of
 from otel_dify.export.fitting import LARGEST, shorter_log, shorter_span
 from otel_dify.export.journal.journal import Journal
 
@@ -153,25 +153,10 @@ class JournalSpans:
         number = self._scope if scope is None else self._scopes.number(scope)
         encoded = self._encode_readable(span)
         if len(encoded) > LARGEST:
-            encoded = self._encode(*shorter_span(_data_of(span)))
+            *fields, dropped = fields_of(span)
+            encoded = self._encode(*shorter_span(SpanData._make(fields)), dropped)
         self._append(number, encoded)
         self._begun()
-
-
-def _data_of(span: ReadableSpan) -> SpanData:
-    return SpanData(
-        span.name,
-        span.get_span_context() or INVALID_SPAN_CONTEXT,
-        span.parent,
-        span.kind,
-        span.start_time or 0,
-        span.end_time or 0,
-        span.attributes or {},
-        span.events,
-        span.links,
-        span.status.status_code,
-        span.status.description,
-    )
 
 
 class AllSpans:

@@ -142,21 +142,7 @@ class SpanEncoder:
 
     def encode_readable(self, span: ReadableSpan) -> bytes:
         """Return a span of the SDK as ``encode`` does."""
-        status = span.status
-        return self.encode(
-            span.name,
-            span.get_span_context() or INVALID_SPAN_CONTEXT,
-            span.parent,
-            span.kind,
-            span.start_time or 0,
-            span.end_time or 0,
-            span.attributes,
-            span.events,
-            span.links,
-            status.status_code,
-            status.description,
-            (span.dropped_attributes, span.dropped_events, span.dropped_links),
-        )
+        return self.encode(*fields_of(span))
 
     def _event(self, event: Event) -> bytes:
         name, attributes = event.name, event.attributes
@@ -184,3 +170,22 @@ class SpanEncoder:
             parts.append(_DROPPED_OF_LINK + varint(link.dropped_attributes))
         parts.append(_FLAGS_OF_LINK + (_REMOTE if context.is_remote else _KNOWN_WHETHER_REMOTE))
         return field(_LINK, b"".join(parts))
+
+
+def fields_of(span: ReadableSpan) -> tuple[Any, ...]:
+    """Return what a span of the SDK has, as ``SpanEncoder.encode`` takes it."""
+    status = span.status
+    return (
+        span.name,
+        span.get_span_context() or INVALID_SPAN_CONTEXT,
+        span.parent,
+        span.kind,
+        span.start_time or 0,
+        span.end_time or 0,
+        span.attributes,
+        span.events,
+        span.links,
+        status.status_code,
+        status.description,
+        (span.dropped_attributes, span.dropped_events, span.dropped_links),
+    )

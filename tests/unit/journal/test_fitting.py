@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry._logs import SeverityNumber
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -79,6 +80,19 @@ def test_a_span_of_any_size_fits_into_a_request(tmp_path: Path, *, foreign: bool
     assert names[0] == "before"
     assert names[1].endswith(f"… ({len(WIDE)} characters)")
     assert names[2] == "after"
+
+
+def test_what_was_dropped_of_a_foreign_span_is_told_of_the_shorter_one_too(tmp_path: Path) -> None:
+    journal = Journal("traces", home_in(tmp_path), NO_LIMIT, 64)
+    bounded = BoundedAttributes(len(ATTRIBUTES) - 1, ATTRIBUTES)
+    outlet = JournalSpans(SpanEncoder(), journal, SCOPE, nothing)
+    outlet.foreign(ReadableSpan("one", CONTEXT, attributes=bounded, start_time=1, end_time=2))
+    [batch] = batches(journal)
+    [span] = (
+        ExportTraceServiceRequest.FromString(batch.body()).resource_spans[0].scope_spans[0].spans
+    )
+    assert span.ByteSize() < LARGEST
+    assert span.dropped_attributes_count == 1
 
 
 def test_a_log_record_of_any_size_fits_into_a_request(tmp_path: Path) -> None:
