@@ -6,6 +6,8 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from otel_dify.cli.web import Unanswered, get
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -64,22 +66,13 @@ class Backend:
             NotThereError: the answer is 404.
             BackendError: there is no answer, it is an error, or no JSON.
         """
-        # It takes a while to import.
-        from urllib3 import PoolManager, Timeout
-        from urllib3.exceptions import HTTPError
-
         address = f"{self.url}{path}"
+        asked = {name: str(value) for name, value in parameters.items()}
         try:
-            with PoolManager(headers=self._headers, retries=False) as pool:
-                answer = pool.request(
-                    "GET",
-                    address,
-                    fields={name: str(value) for name, value in parameters.items()},
-                    timeout=Timeout(total=_SECONDS),
-                )
-        except HTTPError as error:
+            answer = get(address, _SECONDS, asked, headers=self._headers)
+        except Unanswered as error:
             raise BackendError(f"{address} does not answer ({error})") from error
-        text = answer.data.decode("utf-8", errors="replace")
+        text = answer.body.decode("utf-8", errors="replace")
         if answer.status == _NOT_FOUND:
             raise NotThereError(f"{address} answered 404")
         if answer.status != _OK:

@@ -42,14 +42,16 @@ def get(
     timeout_s: float,
     parameters: Mapping[str, str] | None = None,
     context: SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Reply:
     """Send a GET.
 
     Args:
         url: where to; user and password in it are sent as a header.
-        timeout_s: seconds that connecting, and each read, may take.
+        timeout_s: seconds that it may take altogether.
         parameters: what is asked, put behind the address.
         context: for TLS; urllib3's own where none is given.
+        headers: what is sent besides.
 
     Raises:
         Unanswered: it failed.
@@ -59,13 +61,14 @@ def get(
     try:
         parts = urlsplit(url)
         credentials = basic(parts)
-        headers = {"Authorization": credentials} if credentials else {}
+        sent = ({"Authorization": credentials} if credentials else {}) | dict(headers or {})
         asked = without_credentials(parts).geturl()
         if parameters:
             asked = f"{asked}?{urlencode(parameters)}"
         with urllib3.PoolManager(ssl_context=context) as pool:
+            timeout = urllib3.Timeout(total=timeout_s)
             answer = pool.request(
-                "GET", asked, headers=headers, timeout=timeout_s, retries=False, redirect=False
+                "GET", asked, headers=sent, timeout=timeout, retries=False, redirect=False
             )
             return Reply(answer.status, answer.data, answer.headers.get("Date", ""))
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:

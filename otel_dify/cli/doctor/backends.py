@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from otel_dify.cli.doctor.testing import LOG_NAME, METRIC, SERVICE, Sent
-from otel_dify.cli.doctor.web import Reply, Unanswered, get
+from otel_dify.cli.web import Reply, Unanswered, get
 
 _OK, _NOT_FOUND = 200, 404
 

@@ -10,7 +10,7 @@ from otel_dify.cli.doctor.backends import BACKENDS
 from otel_dify.cli.doctor.examined import Examined
 from otel_dify.cli.doctor.finding import Finding, note, ok, problem, warning
 from otel_dify.cli.doctor.reach import listed
-from otel_dify.cli.doctor.web import Reply, Unanswered, get
+from otel_dify.cli.web import Reply, Unanswered, get
 from otel_dify.export.exporters import is_ours
 from otel_dify.export.sending.destination import Destination, destination
 from otel_dify.export.sending.tls import Unusable

@@ -10,7 +10,7 @@ from otel_dify.cli.doctor.backends import BACKENDS, Backend
 from otel_dify.cli.doctor.examined import Examined
 from otel_dify.cli.doctor.finding import Finding, note, ok, problem
 from otel_dify.cli.doctor.testing import Sent, body_of, make
-from otel_dify.cli.doctor.web import Unanswered
+from otel_dify.cli.web import Unanswered
 from otel_dify.export.exporters import is_ours
 from otel_dify.export.sending.addresses import masked
 from otel_dify.export.sending.destination import destination
