@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from otel_dify.process import process
 
 if TYPE_CHECKING:
+    from otel_dify.operations.folded import Folded
     from otel_dify.operations.operation import Operation
     from otel_dify.table.kind import Kind
 
@@ -72,18 +73,22 @@ class Allowance:
             self._spans += 1
             return True
 
-    def failure(self) -> bool:
-        """Ask for a span of an operation that was left out and has failed."""
-        with process.counting:
-            if self._failures >= self._most * FAILURES:
-                return False
-            self._failures += 1
-            return True
+    def leaves_out(self, folded: Folded, kind: str, elapsed_ns: int, *, has_failed: bool) -> bool:
+        """Tell whether something for which there is no room has no span; then it is counted.
 
-    def leave_out(self) -> None:
-        """Count something that has no span."""
+        Args:
+            folded: where it is counted.
+            kind: what it is counted as.
+            elapsed_ns: what it took, nanoseconds.
+            has_failed: whether it failed: of these some more have one.
+        """
         with process.counting:
+            if has_failed and self._failures < self._most * FAILURES:
+                self._failures += 1
+                return False
+            folded.leave_out(kind, elapsed_ns, has_failed=has_failed)
             self.spans_left_out += 1
+            return True
 
     def log(self, level: int) -> bool:
         """Ask to send a log record of Python's; tell whether it may be.

@@ -108,19 +108,19 @@ class ForeignSpans(SpanProcessor):
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return
-        # It ends where it began: within the operation that it lies in.
-        around = current()
-        if around is not None and not _has_room(around, span):
-            return
         try:
-            copy = self._clean(span)
+            # It ends where it began: within the operation that it lies in.
+            around = current()
+            if around is not None and not _has_room(around, span):
+                return
+            copy = self._clean(span, around)
         except Exception as error:  # noqa: BLE001 - what cannot be cleaned does not leave
             failed("otel_dify.records.foreign", error)
             return
         self._send(copy)
 
-    def _clean(self, span: ReadableSpan) -> ReadableSpan:
-        known = () if self._gate.span else known_around(current())
+    def _clean(self, span: ReadableSpan, around: Operation | None) -> ReadableSpan:
+        known = () if self._gate.span else known_around(around)
         return ReadableSpan(
             clean(span.name),
             span.get_span_context(),
@@ -165,12 +165,8 @@ def _has_room(around: Operation, span: ReadableSpan) -> bool:
     if allowance is None:
         return True
     has_failed = span.status.status_code is StatusCode.ERROR
-    if has_failed and allowance.failure():
-        return True
     elapsed_ns = (span.end_time or 0) - (span.start_time or 0)
-    around.folding().leave_out(_KIND, elapsed_ns, has_failed=has_failed)
-    allowance.leave_out()
-    return False
+    return not allowance.leaves_out(around.folding(), _KIND, elapsed_ns, has_failed=has_failed)
 
 
 def _description(status: Status, known: Known) -> str | None:

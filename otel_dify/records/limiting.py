@@ -76,14 +76,12 @@ class Limiting:
             if not operation.left_out:
                 # A failure in it has just brought it, on another thread.
                 return True
-            if operation.failed and allowance.failure():
+            elapsed_ns = operation.end_ns - operation.start_ns
+            if not allowance.leaves_out(
+                operation.folding(), operation.kind.name, elapsed_ns, has_failed=operation.failed
+            ):
                 self._bring(operation)
                 return True
-            if operation.folded is not None:
-                elapsed_ns = operation.end_ns - operation.start_ns
-                name = operation.kind.name
-                operation.folded.leave_out(name, elapsed_ns, has_failed=operation.failed)
-            allowance.leave_out()
         operation.content.clear()
         return False
 

@@ -107,7 +107,7 @@ class Recorder:
         operation.span_context = self._identities.new(operation, above)
         if operation.decision is not None:
             self._decide(operation, operation.decision, last=kind.span_kind in CARRIES_ON)
-        if kind.recovered and self._opened is not None:
+        if kind.recovered:
             self._note(operation, above)
         if kind.start_event and self._writers.events.starts:
             _guarded("event", self._writers.events.started, operation)
@@ -155,9 +155,10 @@ class Recorder:
 
     def _note(self, operation: Operation, above: SpanContext) -> None:
         """Note an operation, for who ends it when this process is killed."""
+        if self._opened is None:
+            return
         with guarded("otel_dify.records start"):
-            if self._opened is not None:
-                operation.noted = self._opened.add(begun_of(operation, above))
+            operation.noted = self._opened.add(begun_of(operation, above))
         if operation.end_ns:  # by another thread, meanwhile
             self._forget_noted(operation)
 
@@ -185,10 +186,8 @@ class Recorder:
             # What a line in the middle has looked into may have grown since.
             if callable(content):
                 operation.knows(content)
-        elapsed_ns = operation.end_ns - operation.start_ns
-        has_span = True
         if operation.kind.folds:
-            above = operation.span_context
+            above, elapsed_ns = operation.span_context, operation.end_ns - operation.start_ns
             has_span = not self.folds(elapsed_ns, above, has_failed=operation.failed)
             has_span = has_span and has_room(operation)
             if has_span:
