@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from otel_dify import settings as s
 from otel_dify.cleaning.patterns import parse
@@ -58,13 +57,11 @@ class Choices:
         return f"user-{hashed.hexdigest()[:_DIGITS_OF_HASH]}"
 
 
-@lru_cache(maxsize=1)
 def chosen() -> Choices:
-    """Return the choices of this process; the same object until the settings are read."""
+    """Return the choices of this process."""
     return process.kept(Choices)
 
 
 def choose_by(settings: s.Settings) -> None:
     """Take the choices of an operator's settings from now on."""
     process.keep(Choices(settings))
-    chosen.cache_clear()

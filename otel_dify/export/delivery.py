@@ -66,9 +66,10 @@ def count_lost(counts: Counts) -> None:
         counts: counts it.
     """
     known = process.kept(Lost)
-    known.counts = counts
-    for (signal, reason), number in known.items.items():
-        known.count(signal, reason, number)
+    with process.counting:
+        known.counts = counts
+        for (signal, reason), number in known.items.items():
+            known.count(signal, reason, number)
 
 
 def lose(signal: str, count: int, reason: str) -> None:
@@ -85,7 +86,7 @@ def lose(signal: str, count: int, reason: str) -> None:
     known = process.kept(Lost)
     with process.counting:
         known.items[signal, reason] += count
-    known.count(signal, reason, count)
+        known.count(signal, reason, count)
 
 
 class Delivery:

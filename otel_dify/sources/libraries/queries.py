@@ -92,10 +92,7 @@ class Folding:
         if above is not None and self._system:
             folded = above.folded or above.folding()
             folded.add(self._system, elapsed_ns, given if self._has_shapes else "")
-        key = beginning if error is None else (beginning, type(error))
-        series = self._known_series(recorder).get(key)
-        if series is None:
-            series = self._find(recorder, key, beginning, error)
+        series = self._series_of(recorder, beginning, error)
         series.record(elapsed_ns / 1e9, span, time.time_ns())
 
     def counted(self, elapsed_ns: int) -> None:
@@ -107,17 +104,15 @@ class Folding:
         pipeline = process.pipeline or process.recording()
         if pipeline is None:
             return
-        recorder = pipeline.recorder
-        series = self._known_series(recorder).get("")
-        if series is None:
-            series = self._find(recorder, "", "", None)
+        series = self._series_of(pipeline.recorder, "", None)
         series.record(elapsed_ns / 1e9, INVALID_SPAN_CONTEXT, time.time_ns())
 
-    def _known_series(self, recorder: Recorder) -> dict[Any, Series]:
-        """Return the series that were found in a recorder: a forked child has another."""
+    def _series_of(self, recorder: Recorder, beginning: Any, error: BaseException | None) -> Series:
         if self._recorder is not recorder:
+            # A forked child has another.
             self._recorder, self._series = recorder, {}
-        return self._series
+        key = beginning if error is None else (beginning, type(error))
+        return self._series.get(key) or self._find(recorder, key, beginning, error)
 
     def _find(
         self, recorder: Recorder, key: Any, beginning: Any, error: BaseException | None
