@@ -62,6 +62,7 @@ format: environment ## write the code as the linter wants it
 docs: environment ## generate the documentation that comes from tables in the code
 	$(BIN)/python -m otel_dify.docs
 	$(BIN)/python -m collector.grafana
+	$(BIN)/python -m collector.redaction
 
 proto: ## generate the Python module of the lean OTLP schema
 	scripts/uv run --quiet --script proto/generate.py
