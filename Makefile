@@ -39,15 +39,15 @@ test-dify-canary: ## look for content in what a real Dify sends (DIFY_RIG=<folde
 	@test -n "$(DIFY_RIG)" || { echo "Set DIFY_RIG to the folder of a rig: tests/dify/README.md says what it must hold." >&2; exit 1; }
 	$(DIFY_RIG)/venv/bin/python tests/dify/canary.py $(DIFY_RIG)
 
-environment:
+environment: ## make or update .venv at the versions of requirements/dev.txt
 	@test -x .venv/bin/python || scripts/uv venv --quiet .venv
 	@scripts/uv pip sync --quiet --python .venv requirements/dev.txt
 	@scripts/uv pip install --quiet --python .venv --no-deps --editable .
 
-redis:
+redis: ## install redis-server where there is none (Debian, as root; else it says how)
 	@scripts/redis
 
-chromium:
+chromium: ## install the browser that the tests open pages with (Debian, as root; else it says how)
 	@scripts/chromium
 
 lint: environment ## check style, format and types
@@ -67,7 +67,7 @@ docs: environment ## generate the documentation that comes from tables in the co
 proto: ## generate the Python module of the lean OTLP schema
 	scripts/uv run --quiet --script proto/generate.py
 
-check-docs: environment
+check-docs: environment ## check that what `make docs` writes is up to date
 	$(BIN)/python -m otel_dify.docs --check
 	$(BIN)/python -m collector.grafana --check
 	$(BIN)/python -m collector.redaction --check
@@ -75,7 +75,7 @@ check-docs: environment
 native: environment ## build Collector, Jaeger, Prometheus and Loki, about 30 minutes the first time
 	$(BIN)/python -m collector.native build
 
-unit: environment redis chromium
+unit: environment redis chromium ## run the tests on the newest versions, against the real backends too
 	$(BIN)/pytest
 
 versions: environment redis ## run the tests of other versions of Dify's engine

@@ -28,8 +28,7 @@ def configure(environ: Mapping[str, str] | None = None) -> None:
     with guarded("otel_dify.configure"):
         if startup.set_up(known):
             set_global_providers(known)
-            disabled = known.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
-            registry.attach_all(frozenset(name.strip() for name in disabled.split(",")))
+            registry.attach_all(registry.disabled_by(known))
 
 
 def flush(timeout_ms: int = 10_000) -> None:

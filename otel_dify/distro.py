@@ -34,7 +34,9 @@ class Distro(BaseDistro):  # type: ignore[misc] # upstream is untyped
         logging.getLogger("opentelemetry.instrumentation.auto_instrumentation._load").addFilter(
             _not_about_other_configurators
         )
-        startup.set_up()
+        if startup.set_up():
+            with guarded("otel_dify.distro disabled"):
+                registry.say_unknown(registry.disabled_by(os.environ))
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Attach a source, or load a foreign instrumentation once gevent has patched."""

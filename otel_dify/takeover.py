@@ -74,8 +74,7 @@ def take_over(environ: Mapping[str, str]) -> None:
                 stop()
     # What the other distro instruments from now on records nothing, and need not say so.
     logging.getLogger("opentelemetry.sdk.metrics._internal").addFilter(_not_about_our_shutdown)
-    disabled = environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
-    names = frozenset(name.strip() for name in disabled.split(","))
+    names = registry.disabled_by(environ)
     registry.import_bridged(names)
     registry.attach_all(names)
 

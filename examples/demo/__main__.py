@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 from collector.native.errors import NativeError
 from examples.demo.backends import STACKS, backends
 from examples.demo.embedded import embedded
+from examples.demo.folder import NotOursError, emptied
 from examples.demo.runs import ROOT
 from examples.host.children import HostError
 
@@ -24,17 +24,19 @@ def main() -> None:
     )
     parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C")
     parser.add_argument(
-        "--folder", type=Path, default=ROOT / ".demo", help="emptied, and written to"
+        "--folder",
+        type=Path,
+        default=ROOT / ".demo",
+        help="a new or empty folder, or one that an earlier demo wrote: that is emptied first",
     )
     options = parser.parse_args()
-    shutil.rmtree(options.folder, ignore_errors=True)
-    options.folder.mkdir(parents=True)
     try:
+        emptied(options.folder)
         if options.stack == "embedded":
             embedded(options.folder, keep=options.keep)
         else:
             backends(options.stack, options.folder, keep=options.keep)
-    except (HostError, NativeError) as error:
+    except (HostError, NativeError, NotOursError) as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:
         print()

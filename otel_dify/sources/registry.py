@@ -7,11 +7,13 @@ on its behalf could come before gevent's patch. The names are those that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
@@ -90,6 +92,8 @@ SOURCES: tuple[Source, ...] = (
     Source("httpx", ("httpx",), "libraries.httpx"),
 )
 
+DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+"""OpenTelemetry's variable that switches instrumentations off by name."""
 _DIFY = "app_factory"
 """Module of Dify that makes the app, in API, worker and beat alike."""
 
@@ -99,6 +103,44 @@ class Attached:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+
+
+def disabled_by(environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the names that ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`` switches off.
+
+    Args:
+        environ: the variables.
+    """
+    names = (name.strip() for name in environ.get(DISABLED, "").split(","))
+    return frozenset(name for name in names if name)
+
+
+def unknown(names: Iterable[str]) -> dict[str, str]:
+    """Find names that switch nothing off, each with the nearest that would, or with none.
+
+    Args:
+        names: those that are to be switched off.
+    """
+    known = {source.name for source in SOURCES}
+    # Other instrumentations can be switched off as well: OpenTelemetry's loader reads the same.
+    known |= {entry.name for entry in entry_points(group="opentelemetry_instrumentor")}
+    return {
+        name: next(iter(get_close_matches(name, sorted(known), 1)), "")
+        for name in sorted(names)
+        if name != "*" and name not in known
+    }
+
+
+def say_unknown(names: frozenset[str]) -> None:
+    """Warn of each name that switches nothing off: what was to be private would be recorded."""
+    if not names:
+        return
+    for name, meant in unknown(names).items():
+        did_you_mean = f" Did you mean {meant}?" if meant else ""
+        say_once(
+            f"{DISABLED} names {name!r}, and no source is called that: it switches nothing off."
+            f"{did_you_mean} `otel-dify doctor` lists the names"
+        )
 
 
 def knows(name: str) -> bool:
@@ -143,6 +185,8 @@ def attach(name: str) -> None:
 
 def attach_all(disabled: frozenset[str] = frozenset()) -> None:
     """Attach every source but the disabled ones (``*``: all are)."""
+    with guarded("otel_dify.sources.registry disabled"):
+        say_unknown(disabled)
     if "*" not in disabled:
         for source in SOURCES:
             if source.name not in disabled:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -132,3 +134,62 @@ def test_a_run_is_written_as_a_page_with_the_versions_that_dify_has(
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Where the time went" in page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def old_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an empty environment with the pip that Python 3.12.1 bundles; return its folder."""
+    environment = tmp_path_factory.mktemp("old_pip")
+    _uv("venv", "--quiet", "--clear", environment)
+    _uv("pip", "install", "--quiet", "--python", environment, "pip==23.2.1")
+    return environment
+
+
+def test_an_old_pip_installs_it_with_its_dependencies(wheel: Path, old_pip: Path) -> None:
+    """The resolver of pip 23 gives up where releases of OpenTelemetry are not whole."""
+    python = old_pip / "bin" / "python"
+    for words in (["install", "--no-input", f"{wheel}[grpc]"], ["check"]):
+        done = subprocess.run(
+            [python, "-m", "pip", *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    told = subprocess.run(
+        [old_pip / "bin" / "otel-dify", "--version"], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.startswith("otel-dify, version ")
+
+
+def _as_written(part: str) -> str:
+    """Return the commands of the README between two marks."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, rest = text.partition(f"<!-- {part}: tested as written -->")
+    section, _, _ = rest.partition(f"<!-- {part}: end -->")
+    [block] = re.findall(r"```\n(.*?)```", section, re.DOTALL)
+    return str(block)
+
+
+def test_the_readmes_commands_build_and_install_the_wheel(old_pip: Path, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns(
+        "__pycache__", ".*", "tests", "docs", "collector", "benchmarks"
+    )
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT, checkout, ignore=ignored)
+    for part in ("wheel", "install"):
+        done = subprocess.run(
+            ["bash", "-c", _as_written(part)],
+            cwd=checkout,
+            env={"PATH": f"{old_pip / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.suffix for path in (checkout / "dist").iterdir()] == [".whl"]
+    assert (old_pip / "bin" / "otel-dify").exists()
+
+
+def test_nothing_says_that_it_is_on_pypi() -> None:
+    """Until somebody publishes it, `pip install otel-dify` would find nothing, or a stranger's."""
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("otel_dify/**/*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"pip3? install (-\S+ )*otel[-_]dify", text), path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.process.conftest import INJECTED, Programs
@@ -149,6 +151,24 @@ def test_sources_are_switched_off_one_by_one(programs: Programs, off: str, missi
     left = {"GET /work", "GET"} - ({"GET /work", "GET"} if missing == "both" else {missing})
     assert {span.name for span in programs.told.spans} == left
     assert len(programs.logs("program")) == 1
+
+
+@pytest.mark.parametrize("way", ["command", "configure"])
+def test_a_misspelt_source_is_warned_of_once(programs: Programs, way: str) -> None:
+    env = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "dify_graphon,sqlalchmy, , nothing_like_it"}
+    env |= {"PYTHONPATH": str(Path(__file__).parents[2])}
+    if way == "configure":
+        call = "import logging\n    import otel_dify; otel_dify.configure()\n"
+        told = programs.script(PROGRAM.replace("import logging\n", call, 1), env=env, prefix=())
+    else:
+        told = programs.script(PROGRAM, env=env)
+    assert told.stdout == "done\n"
+    lines = [line for line in told.stderr.splitlines() if "switches nothing off" in line]
+    assert len(lines) == 2
+    assert "'nothing_like_it'" in lines[0]
+    assert "Did you mean" not in lines[0]
+    assert "'sqlalchmy'" in lines[1]
+    assert "Did you mean sqlalchemy?" in lines[1]
 
 
 @pytest.mark.parametrize("way", ["command", "configure"])

@@ -13,8 +13,9 @@ from typing import Any
 
 from otel_dify.cli.doctor.examined import Examined
 from otel_dify.cli.doctor.finding import Finding, note, ok, problem, warning
-from otel_dify.cli.doctor.names import DISABLED, disabled
+from otel_dify.cli.doctor.names import disabled
 from otel_dify.settings import SDK_DISABLED
+from otel_dify.sources.registry import DISABLED
 
 _LOADING = "otel_dify.cli.doctor.loading"
 _PATIENCE_S = 180

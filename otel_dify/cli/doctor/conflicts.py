@@ -13,6 +13,7 @@ from otel_dify.cli.doctor.examined import Examined
 from otel_dify.cli.doctor.finding import Finding, note, ok, problem, warning
 from otel_dify.export.sending.addresses import masked
 from otel_dify.settings import SDK_DISABLED
+from otel_dify.sources.registry import DISABLED
 
 _AGENTS = {
     "ddtrace": ("Datadog's ddtrace", ("DD_SERVICE", "DD_AGENT_HOST", "DD_TRACE_AGENT_URL")),
@@ -56,7 +57,7 @@ def _switched_off(examined: Examined) -> Iterator[Finding]:
     if "*" in disabled:
         yield problem(
             "conflicts.disabled",
-            f"{names.DISABLED} has *: every source is switched off",
+            f"{DISABLED} has *: every source is switched off",
             "Name those that are to be off, instead of *, and restart Dify",
         )
     for name in ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"):
@@ -135,7 +136,7 @@ def _agents(examined: Examined) -> Iterator[Finding]:
                 f"{what} is active ({why}): it wraps the same libraries, and every call is "
                 "watched twice",
                 "Start Dify without it, or switch off what both do on one side: in otel_dify by "
-                f"{names.DISABLED}",
+                f"{DISABLED}",
             )
 
 
@@ -150,7 +151,7 @@ def _instrumentors() -> Iterator[Finding]:
         yield note(
             "conflicts.instrumentor",
             f"The package {package} instruments {', '.join(sorted(entries))} as well",
-            f"Nothing needs to be done if its spans are wanted; {names.DISABLED} switches it off",
+            f"Nothing needs to be done if its spans are wanted; {DISABLED} switches it off",
         )
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 
 from otel_dify.cli.doctor.examined import Examined
 from otel_dify.cli.doctor.finding import Finding, warning
 from otel_dify.settings import ENDPOINT, OF_A_SIGNAL, SETTINGS, SIGNALS, own_name
-from otel_dify.sources.registry import SOURCES
+from otel_dify.sources.registry import DISABLED, SOURCES, disabled_by, unknown
 
 _OURS = "OTEL_DIFY_"
-DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 # Near enough to be a slip of the finger: other libraries have variables with OTEL_, too.
 _NEAR, _NEARER = 0.6, 0.88
 # Standard names that are near to others and right.
@@ -73,17 +71,13 @@ def misspelt_variables(examined: Examined) -> Iterator[Finding]:
 
 def misspelt_sources(examined: Examined) -> Iterator[Finding]:
     """Find names in ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`` that nothing has."""
-    known = {source.name for source in SOURCES}
-    known |= {entry.name for entry in entry_points(group="opentelemetry_instrumentor")}
-    for name in disabled(examined):
-        if name not in known and name != "*":
-            meant = nearest(name, known)
-            do = f"Did you mean {meant}? " if meant else ""
-            yield warning(
-                "settings.disabled",
-                f"{DISABLED} names {name!r}, and no source is called that: it switches nothing off",
-                f"{do}The names are {', '.join(sorted({source.name for source in SOURCES}))}",
-            )
+    for name, meant in unknown(disabled_by(examined.environ)).items():
+        do = f"Did you mean {meant}? " if meant else ""
+        yield warning(
+            "settings.disabled",
+            f"{DISABLED} names {name!r}, and no source is called that: it switches nothing off",
+            f"{do}The names are {', '.join(sorted({source.name for source in SOURCES}))}",
+        )
 
 
 def disabled(examined: Examined) -> list[str]:

@@ -74,8 +74,9 @@ def _own() -> Iterator[Finding]:
         yield problem(
             about,
             f"otel_dify {__version__} in {where} has no metadata, by which OpenTelemetry finds it",
-            "Install the wheel (pip install --no-deps), or have the overlay copy it "
-            "(python collector/install.py FOLDER, PYTHONPATH=FOLDER)",
+            "Install the wheel (in a checkout: python -m pip wheel --no-deps --wheel-dir dist . "
+            "and python -m pip install --no-deps dist/otel_dify-*.whl), or have the overlay "
+            "copy it (python collector/install.py FOLDER, PYTHONPATH=FOLDER)",
         )
         return
     if len(list(entry_points(group="opentelemetry_distro", name="otel_dify"))) > 1:

@@ -30,7 +30,8 @@ def found(about: str, examined: Examined | None = None) -> Finding:
 def test_what_is_needed_is_what_the_package_says_of_itself() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pairs = (dependency.partition(">=") for dependency in project["dependencies"])
-    assert {name: lowest for name, _, lowest in pairs} == versions.NEEDED
+    # After the comma: a release that is left out, because it is not whole.
+    assert {name: lowest.partition(",")[0] for name, _, lowest in pairs} == versions.NEEDED
 
 
 def test_here_everything_is_as_it_should_be() -> None:
