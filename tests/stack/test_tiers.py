@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,6 +71,16 @@ class Tier:
             return httpx.get(self.layout.collector_health).is_success
         except httpx.TransportError:
             return False
+
+    def suspend(self) -> None:
+        """Let it hang: its connections stay, and nothing is answered."""
+        assert self._running is not None
+        self._running[1].send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._running is not None
+        self._running[1].send_signal(signal.SIGCONT)
 
     def stop(self, grace: float = 20.0) -> None:
         """End it; with no grace by SIGKILL."""
@@ -174,16 +186,105 @@ def test_what_an_agent_has_queued_outlives_it(
     wait_until(lambda: all_of(gateways), lambda there: there >= sent, what="all spans", timeout=60)
 
 
-def test_traces_of_a_killed_gateway_wait_for_it_and_stay_whole(
-    tiers: tuple[list[Tier], list[Tier]],
+@pytest.mark.parametrize("hangs", [False, True], ids=["killed", "hanging"])
+def test_traces_of_a_gateway_that_is_away_wait_for_it_and_stay_whole(
+    tiers: tuple[list[Tier], list[Tier]], hangs: bool
 ) -> None:
     agents, gateways = tiers
-    gateways[0].stop(0)
+    away = gateways[0]
+    if hangs:
+        away.suspend()
+    else:
+        away.stop(0)
     sent = {}
-    for trace in [secrets.token_hex(16) for _ in range(20)]:
-        sent[trace] = {agent.send(trace) for agent in agents}
-    gateways[0].start()
+    try:
+        for trace in [secrets.token_hex(16) for _ in range(20)]:
+            sent[trace] = {agent.send(trace) for agent in agents}
+    finally:
+        if hangs:
+            away.resume()
+    if not hangs:
+        away.start()
     every = set().union(*sent.values())
     wait_until(lambda: all_of(gateways), lambda there: there >= every, what="all spans", timeout=90)
     first, second = (one.spans() for one in gateways)
     assert all(spans <= first or spans <= second for spans in sent.values())
+
+
+def test_spans_go_by_tls_to_a_gateway_whose_certificate_the_agent_trusts(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        (
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=gateway"),
+            *("-addext", f"subjectAltName=IP:{HOST}", "-keyout", key, "-out", certificate),
+        ),
+        check=True,
+        capture_output=True,
+    )
+    archive = tmp_path / "archive.yaml"
+    archive.write_text(ARCHIVE)
+    served = {"OTELCOL_TLS_CERT": str(certificate), "OTELCOL_TLS_KEY": str(key)}
+    deciding = {"OTELCOL_TOKEN": GATEWAY_TOKEN, "OTELCOL_SAMPLING_SETTLE": "1s"}
+    gateway = Tier(
+        tmp_path / "gateway", (*GATEWAY, TIERS / "tls.yaml", archive), {**served, **deciding}
+    )
+    url = gateway.layout.otlp_http.replace("http:", "https:")
+    agent = Tier(
+        tmp_path / "agent",
+        AGENT,
+        {
+            "OTELCOL_TOKEN": TOKEN,
+            "OTELCOL_GATEWAY_TOKEN": GATEWAY_TOKEN,
+            "OTELCOL_GATEWAYS": f"[{HOST}:{gateway.layout.ports.otlp_grpc}]",
+            "OTELCOL_GATEWAY_URL": url,
+            "OTELCOL_GATEWAY_CA": str(certificate),
+        },
+    )
+    try:
+        gateway.start()
+        agent.start()
+        sent = {agent.send(secrets.token_hex(16)) for _ in range(5)}
+        wait_until(gateway.spans, lambda there: there >= sent, what="all spans")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url, verify=ssl.create_default_context())
+    finally:
+        agent.stop()
+        gateway.stop()
+
+
+def test_the_collector_accepts_the_tiers_with_the_drop_ins(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        **Layout(tmp_path).environment(),
+        "OTELCOL_TOKEN": TOKEN,
+        "OTELCOL_GATEWAY_TOKEN": GATEWAY_TOKEN,
+    }
+    more = (DROP_INS / "host-metrics.yaml", DROP_INS / "log-files.yaml")
+    resolver = tmp_path / "dns.yaml"
+    resolver.write_text(
+        "exporters: {loadbalancing: {resolver: {static: null, dns: {hostname: gateway}}}}"
+    )
+    for configs in (AGENT, (*AGENT, *more), (*AGENT, resolver), GATEWAY, (BASE, AGENT[2])):
+        answer = subprocess.run(
+            [ensure(COLLECTOR) / "otelcol", "validate", *(f"--config={one}" for one in configs)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, (configs, answer.stderr)
+
+
+def test_without_a_token_the_collector_does_not_start(tmp_path: Path) -> None:
+    environment = {**os.environ, **Layout(tmp_path).environment()}
+    environment.pop("OTELCOL_TOKEN", None)
+    answer = subprocess.run(
+        [ensure(COLLECTOR) / "otelcol", "validate", *(f"--config={one}" for one in GATEWAY)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode != 0
+    assert "bearertokenauth" in answer.stderr
