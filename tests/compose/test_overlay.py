@@ -296,6 +296,67 @@ def test_backends_have_health_checks(services: dict[str, dict[str, Any]]) -> Non
     assert all("healthcheck" in services[name] for name in backends)
 
 
+BACKENDS = {"jaeger", "prometheus", "loki", "grafana", "alertmanager"}
+OURS = BACKENDS | {"otel-collector", "otel-log-files", "otel-setup"}
+
+
+def test_what_is_ours_has_no_more_rights_than_it_needs(
+    services: dict[str, dict[str, Any]], alone: dict[str, dict[str, Any]]
+) -> None:
+    """No image is written to, no right of root is left, memory has an end."""
+    assert services.keys() - alone.keys() == OURS
+    added = {name: services[name].get("cap_add", []) for name in OURS}
+    assert {name for name in OURS if added[name]} == {"otel-setup"}
+    assert added["otel-setup"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+    for name in OURS:
+        service = services[name]
+        assert not service.get("privileged")
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - in a container
+        assert int(service["mem_limit"]) > 0
+        assert name == "otel-setup" or service["stop_grace_period"] == "30s"
+
+
+def test_backends_have_a_network_that_nothing_of_dify_is_in(
+    services: dict[str, dict[str, Any]], alone: dict[str, dict[str, Any]]
+) -> None:
+    for name in BACKENDS:
+        assert services[name]["networks"].keys() == {"otel_backends"}
+    assert services["otel-collector"]["networks"].keys() == {"default", "otel_backends"}
+    assert services["otel-setup"]["network_mode"] == "none"
+    assert not [n for n in alone if "otel_backends" in (services[n].get("networks") or {})]
+
+
+def test_the_collector_may_have_more_memory_than_it_refuses_at(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    collector = services["otel-collector"]
+    refuses = int(collector["environment"]["OTELCOL_MEMORY_LIMIT_MIB"]) * 2**20
+    assert int(collector["mem_limit"]) > refuses
+
+
+@pytest.mark.parametrize("asked", ["", "/"])
+def test_the_machine_s_root_is_mounted_only_where_somebody_asks_for_it(asked: str) -> None:
+    answer = compose("config", "--format", "json", **CHOSEN, OTELCOL_HOST_ROOT=asked)
+    shown = json.loads(answer.stdout)["services"]
+    roots = {n for n in shown for v in shown[n].get("volumes", ()) if v.get("source") == "/"}
+    assert roots == ({"otel-collector"} if asked else set())
+    collector = shown["otel-collector"]
+    assert collector["environment"]["OTELCOL_HOST_ROOT"] == ("/hostfs" if asked else "")
+    [mounted] = [v for v in collector["volumes"] if v["target"] == "/hostfs"]
+    assert mounted["read_only"]
+
+
+def test_tokens_in_a_file_of_their_own_reach_the_collector_alone(tmp_path: Path) -> None:
+    file = tmp_path / "otelcol.env"
+    file.write_text("OTLP_VENDOR_TOKEN=from-a-file\n", encoding="utf-8")
+    shown = compose("config", "--format", "json", **CHOSEN, OTELCOL_ENV_FILE=str(file))
+    services = json.loads(shown.stdout)["services"]
+    assert {n for n in services if "from-a-file" in str(services[n])} == {"otel-collector"}
+
+
 def test_the_example_lists_every_variable_with_its_default_and_no_other() -> None:
     """A variable of the overlay that nobody can find, or a listed one without effect, is a bug."""
     overlay = OVERLAY.read_text(encoding="utf-8")

@@ -116,12 +116,36 @@ def test_the_doctor_goes_the_whole_way_as_its_page_says(dify: Deployment) -> Non
     [command] = re.findall(r"^docker compose exec (api .* doctor .*)$", page, re.MULTILINE)
     # What a test has no terminal for, and a program that reads it.
     service, _, doctor = command.partition(" ")
+    opened, closed = re.findall(
+        r"^(docker network (?:dis)?connect) docker_(.*)$", page, re.MULTILINE
+    )
+    dify.shell(f"{opened[0]} {dify.project}_{opened[1]}")
     told = json.loads(dify.compose("exec", "-T", service, f"{doctor} --json"))
+    dify.shell(f"{closed[0]} {dify.project}_{closed[1]}")
     about = {finding["about"]: finding["severity"] for finding in told["findings"]}
     assert told["counts"]["problem"] == 0, told["findings"]
     for name in ("collector.name", "collector.takes", "clock", "journal.volume"):
         assert about[name] == "ok"
     assert {about[f"backends.{name}"] for name in ("jaeger", "prometheus", "loki")} == {"ok"}
+
+
+def test_nothing_of_dify_reaches_a_backend(dify: Deployment) -> None:
+    for name, port in (("jaeger", 16686), ("prometheus", 9090), ("loki", 3100)):
+        address = dify.containers()[name]["NetworkSettings"]["Networks"]
+        [network] = address.values()
+        for host in (name, network["IPAddress"]):
+            asked = f"curl -s -o /dev/null -m 3 http://{host}:{port}/ && echo yes || echo no"
+            assert dify.compose("exec", "-T", "api", f"sh -c '{asked}'").strip() == "no"
+
+
+def test_what_is_ours_runs_without_rights_and_writes_to_no_image(dify: Deployment) -> None:
+    containers = dify.containers()
+    for name in ADDED:
+        host = containers[name]["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["Memory"] > 0
+        assert not host["Privileged"]
 
 
 def test_the_websocket_service_is_watched_too(dify: Deployment) -> None:
