@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from collector.addresses import addresses
+from collector.alertmanager.addresses import usable
 from collector.alertmanager.channels import configuration
 from collector.jaeger.links import ui
 
@@ -32,14 +33,18 @@ def jaeger_ui(folder: Path) -> Path:
     return folder / "jaeger" / "ui.json"
 
 
-def write(folder: Path, environ: Mapping[str, str]) -> None:
+def write(folder: Path, environ: Mapping[str, str]) -> list[str]:
     """Write all files. Alertmanager's holds secrets: only its owner may read it.
+
+    Returns:
+        What is malformed and was left out, a sentence each.
 
     Raises:
         ValueError: a channel is set up in part. Nothing has been written then.
     """
     config, links = alertmanager_config(folder), jaeger_ui(folder)
-    known, channels = addresses(environ), configuration(environ)
+    given, said = usable(environ)
+    known, channels = addresses(environ), configuration(given)
     for path in (config, links):
         path.parent.mkdir(parents=True, exist_ok=True)
     config.touch(mode=0o600)
@@ -51,10 +56,12 @@ def write(folder: Path, environ: Mapping[str, str]) -> None:
         )
     )
     links.write_text(json.dumps(ui(known), indent=2))
+    return said
 
 
 if __name__ == "__main__":
     try:
-        write(Path(sys.argv[1]), os.environ)
+        for line in write(Path(sys.argv[1]), os.environ):
+            print(f"{line} (docs/notifications.md)", file=sys.stderr)
     except (ValueError, IndexError) as error:
         sys.exit(f"{error}\nusage: python -m collector.configure <folder>")

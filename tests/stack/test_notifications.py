@@ -233,3 +233,54 @@ def test_without_variables_nobody_is_told(tmp_path: Path) -> None:
 def test_half_a_channel_is_refused() -> None:
     with pytest.raises(ValueError, match="ALERT_MAIL_FROM"):
         configuration({"ALERT_MAIL_TO": "a@example.com"})
+
+
+NONSENSE = (
+    "nonsense",
+    "https:///x",
+    "http://host:99999/x",
+    "https://a b",
+    "https://h/%zz",
+    "{{ .X }}",
+)
+
+
+@pytest.mark.parametrize("value", NONSENSE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ALERT_SLACK_URL", "ALERT_WEBHOOK_URL", "ALERT_DINGTALK_URL", "ALERT_PAGERDUTY_URL"),
+        *("ALERT_SMTP_HOST", "ALERT_MAIL_TO", "ALERT_GROUP_WAIT"),
+    ],
+)
+def test_a_malformed_address_costs_its_channel_and_alertmanager_takes_the_rest(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    good = {
+        "ALERT_FEISHU_URL": "https://user:word@feishu.example.com:8443/hook/a%20b?c=d",
+        "ALERT_PAGERDUTY_KEY": "key",
+        "ALERT_MAIL_TO": "ops@example.com, on-call@example.com",
+        "ALERT_MAIL_FROM": "dify@example.com",
+        "ALERT_SMTP_HOST": "smtp.example.com:587",
+    }
+    [said] = write(tmp_path, good | {name: value})
+    assert name in said
+    assert value not in said
+    config = alertmanager_config(tmp_path)
+    checked = subprocess.run(
+        [ensure(ALERTMANAGER) / "amtool", "check-config", config],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    written = config.read_text()
+    assert good["ALERT_FEISHU_URL"] in written
+    assert value not in written
+
+
+def test_well_formed_addresses_are_left_alone(tmp_path: Path) -> None:
+    assert (
+        write(tmp_path, {"ALERT_SLACK_URL": "http://127.0.0.1:1/x", "ALERT_GROUP_WAIT": "1m30s"})
+        == []
+    )
