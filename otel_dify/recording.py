@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dify import settings as s
@@ -49,6 +49,7 @@ class Signals:
         spans: takes each span on.
         logs: makes what takes the log records of a scope on.
         opened: notes what is begun, for who ends it when this process is killed.
+        ids: makes ids of traces and spans; random ones where none is given.
     """
 
     def __init__(
@@ -60,13 +61,14 @@ class Signals:
         logs: Callable[[InstrumentationScope], LogOutlet],
         *,
         opened: Opened | None = None,
+        ids: IdGenerator | None = None,
     ) -> None:
         self.gate = ContentGate(settings[s.CAPTURE_CONTENT])
         decisions = _decisions(settings, resource)
         limits = settings.log_limits()
         self.lines = LogWriter(logs(LINES), *limits)
         self.recorder = Recorder(
-            Identities(decisions, RandomIdGenerator(), resource),
+            Identities(decisions, ids or RandomIdGenerator(), resource),
             self.gate,
             Limits(settings[s.QUERY_SPAN_MS], settings[s.RUN_SPANS], settings[s.RUN_LOGS]),
             Writers(

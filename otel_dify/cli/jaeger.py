@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from otel_dify import table as t
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _NEWEST = 100
 _MANY = 1500
 """Traces of a window; Jaeger's storages refuse many more."""
+_SHORTEST_NS = 10**9
+"""Windows so short are not cut again."""
 _BACK_NS = 7 * 24 * 3600 * 10**9
 _SKEW_NS = 60 * 10**9
 
@@ -87,6 +90,24 @@ class Jaeger:
                 "more: give a shorter window with --window"
             )
         return telemetry
+
+    def between(self, start_ns: int, end_ns: int) -> Telemetry:
+        """Read all traces between two moments, in parts where they are too many for one answer."""
+        found: dict[tuple[str, str], Span] = {}
+        parts = [(start_ns, end_ns)]
+        while parts:
+            begin, end = parts.pop()
+            spans = self._search({}, begin, end, _MANY)
+            traces = Counter(
+                service for _, service in {(s.trace_id, s.process.service) for s in spans}
+            )
+            if max(traces.values(), default=0) >= _MANY and end - begin > _SHORTEST_NS:
+                middle = (begin + end) // 2
+                parts += [(begin, middle), (middle, end)]
+                continue
+            for span in spans:
+                found[span.trace_id, span.span_id] = span
+        return Telemetry(spans=list(found.values()))
 
     def _add(self, telemetry: Telemetry, trace_ids: Iterable[str]) -> None:
         for trace_id in trace_ids:

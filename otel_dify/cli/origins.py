@@ -51,6 +51,9 @@ class Origin(Protocol):
     def of_app(self, app: str, start_ns: int, end_ns: int) -> Telemetry:
         """Read the traces of an app that started between two moments, and perhaps others."""
 
+    def between(self, start_ns: int, end_ns: int) -> Telemetry:
+        """Read all traces with spans between two moments, and perhaps others."""
+
 
 class Stored:
     """Files or journals, which are read whole.
@@ -81,6 +84,11 @@ class Stored:
     def of_app(self, app: str, start_ns: int, end_ns: int) -> Telemetry:
         """Return all there is."""
         del app, start_ns, end_ns
+        return self._telemetry
+
+    def between(self, start_ns: int, end_ns: int) -> Telemetry:
+        """Return all there is."""
+        del start_ns, end_ns
         return self._telemetry
 
 
@@ -127,6 +135,10 @@ class Asked:
     def of_app(self, app: str, start_ns: int, end_ns: int) -> Telemetry:
         """Read the traces of an app."""
         return self._jaeger.of_app(app, start_ns, end_ns)
+
+    def between(self, start_ns: int, end_ns: int) -> Telemetry:
+        """Read all traces."""
+        return self._jaeger.between(start_ns, end_ns)
 
 
 def origin(

@@ -176,12 +176,20 @@ class Operation:
             found = found.parent
         return found
 
-    def happened(self, name: str, values: Mapping[t.Attribute, object]) -> None:
-        """Note a happening on the way, such as a retry; it becomes a span event."""
+    def happened(
+        self, name: str, values: Mapping[t.Attribute, object], at_ns: int | None = None
+    ) -> None:
+        """Note a happening on the way, such as a retry; it becomes a span event.
+
+        Args:
+            name: what it is called.
+            values: what is known of it.
+            at_ns: when it was, nanoseconds since the epoch; now where none is given.
+        """
         attributes = {
             attribute.key: clean_known(attribute, value) for attribute, value in values.items()
         }
-        self.events.append((name, time.time_ns(), attributes))
+        self.events.append((name, time.time_ns() if at_ns is None else at_ns, attributes))
 
     def tell(self, attribute: t.Attribute, value: object) -> None:
         """Tell those that serve this operation how it ended: what lies above up to another run."""
@@ -229,14 +237,14 @@ class Operation:
         if self.parent is not None:
             self.parent.failure_below = (kind, text[:TELLING])
 
-    def recover(self, error: str, error_type: str) -> None:
+    def recover(self, error: str, error_type: str, at_ns: int | None = None) -> None:
         """Note a failure that was made good: the operation has not failed.
 
         Errors that were handled are not recorded as such (OpenTelemetry's conventions for recording
         errors); what it was is told all the same.
         """
         self._explain(error_type, error, None)
-        self.happened("recovered", {t.ERROR_TYPE: error_type, t.ERROR_MESSAGE: error})
+        self.happened("recovered", {t.ERROR_TYPE: error_type, t.ERROR_MESSAGE: error}, at_ns)
 
     def _explain(self, kind: str, text: str, raised: BaseException | None) -> None:
         self.set(t.ERROR_MESSAGE, text)

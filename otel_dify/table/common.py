@@ -70,6 +70,12 @@ EXTERNAL_TRACE_ID = define(
     inherit=True,
     text=256,
 )
+BACKFILLED = define(
+    "dify.backfilled",
+    "boolean",
+    "Told from the rows of Dify's database by `otel-dify backfill`, and not while it ran",
+    inherit=True,
+)
 # How it ended.
 ERROR_TYPE = define("error.type", "string", "Kind of the failure; absent where there was none")
 ERROR_MESSAGE = define(

@@ -1,0 +1,1 @@
+"""History: what Dify's own database has of runs, nodes and messages, told as operations."""
