@@ -16,7 +16,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -27,38 +27,26 @@ from typing import TYPE_CHECKING, Any
 # of Dify's has installed a package `tests`.
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
+from otel_dify.cli.accounting import (  # noqa: E402 - of this checkout
+    MESSAGES,
+    NODES,
+    RUNS,
+    Counts,
+    Key,
+    Row,
+    as_node_rows,
+    as_rows,
+    compare,
+    counted,
+)
+
 if TYPE_CHECKING:
     from tests import nesting
 else:
     import nesting
 
-type Key = tuple[str, ...]
-type Counts = Counter[Key]
-
 DEADLINE_S = 180.0
 
-# What waits for a person is counted when it has ended for good, so rows that say `paused` are left
-# out here and below. A run whose process was killed says `running` for ever in the database; it is
-# counted as `terminated` when another process has taken over.
-RUNS = """
-SELECT app_id::text, CASE status WHEN 'running' THEN 'terminated' ELSE status END, count(*)
-FROM workflow_runs WHERE created_at >= %(since)s AND status <> 'paused' GROUP BY 1, 2
-"""
-# Dify writes one row for a node execution, whose last status wins; a row that still says `retry`
-# is an attempt of a run whose process died, and is left out.
-NODES = """
-SELECT node_type, CASE status WHEN 'running' THEN 'terminated' ELSE status END, count(*)
-FROM workflow_node_executions
-WHERE created_at >= %(since)s AND status NOT IN ('retry', 'paused') GROUP BY 1, 2
-"""
-# A message of the database is `normal` where ours is `succeeded` or `stopped` (by its user), and
-# `error` where ours is `failed`.
-MESSAGES = """
-SELECT a.mode, CASE m.status WHEN 'normal' THEN 'succeeded' WHEN 'error' THEN 'failed'
-       ELSE m.status END, count(*)
-FROM messages m JOIN apps a ON a.id = m.app_id
-WHERE m.created_at >= %(since)s AND m.status <> 'paused' GROUP BY 1, 2
-"""
 # Dify deletes conversations when their app is deleted, which no scenario does.
 CONVERSATIONS = """
 SELECT app_id::text, mode, count(*) FROM conversations WHERE created_at >= %(since)s GROUP BY 1, 2
@@ -68,23 +56,6 @@ OPEN_RUNS = """
 SELECT count(*) FROM workflow_runs
 WHERE status = 'running' AND created_at >= now() AT TIME ZONE 'utc' - interval '5 minutes'
 """
-
-
-@dataclass
-class Row:
-    """One line of the table.
-
-    Attributes:
-        what: what is counted.
-        key: of which.
-        truth: what the database or the models say.
-        counted: what the metrics say.
-    """
-
-    what: str
-    key: str
-    truth: int
-    counted: int
 
 
 @dataclass
@@ -220,30 +191,6 @@ def settle(rig: Rig) -> None:
     wait_until(quiet, "the end of all counting")
 
 
-def compare(what: str, truth: Mapping[Key, int], counted: Mapping[Key, int]) -> list[Row]:
-    """Make the rows of one comparison."""
-    return [
-        Row(what, " ".join(key), truth.get(key, 0), counted.get(key, 0))
-        for key in sorted({*truth, *counted})
-    ]
-
-
-def as_rows(messages: Counts) -> Counts:
-    """Count messages that their users stopped as Dify's rows do: as all others."""
-    rows: Counts = Counter()
-    for (mode, status), count in messages.items():
-        rows[mode, "succeeded" if status == "stopped" else status] += count
-    return rows
-
-
-def as_node_rows(nodes: Counts) -> Counts:
-    """Count nodes that their run ended before as Dify's rows do: as failed."""
-    rows: Counts = Counter()
-    for (node_type, status), count in nodes.items():
-        rows[node_type, "failed" if status == "stopped" else status] += count
-    return rows
-
-
 def by_key(rows: list[tuple[Any, ...]]) -> Counts:
     """Turn rows whose last column is a count into counts by the other columns."""
     return Counter({tuple(map(str, row[:-1])): int(row[-1]) for row in rows})
@@ -273,7 +220,7 @@ def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
             for kind in ("input", "output"):
                 if record.get(kind):
                     tokens[record["model"], kind] += record[kind]
-    requests.update(by_key(rig.ask(RUNS, since=since)))
+    requests.update(by_key(rig.ask(counted(RUNS), since=since)))
     usage = "gen_ai.client.token.usage"
     duration = "gen_ai.client.operation.duration"
     model = "gen_ai.request.model"
@@ -283,12 +230,12 @@ def table(rig: Rig, since: object, before: Metrics) -> list[Row]:
         ),
         *compare(
             "nodes",
-            by_key(rig.ask(NODES, since=since)),
+            by_key(rig.ask(counted(NODES), since=since)),
             as_node_rows(moved("dify.requests.total", ("node_type", "status"), type="node")),
         ),
         *compare(
             "messages",
-            by_key(rig.ask(MESSAGES, since=since)),
+            by_key(rig.ask(counted(MESSAGES), since=since)),
             as_rows(moved("dify.requests.total", ("mode", "status"), type="message")),
         ),
         *compare(
