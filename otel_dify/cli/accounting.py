@@ -47,6 +47,9 @@ WHERE m.status <> 'paused'
 """
 _EDGE_NS = 2 * 10**9
 """Dify rounds when a message was created; its row and its span may lie on two sides of an edge."""
+_WHOLE = frozenset({"succeeded", "partial-succeeded"})
+"""Outcomes of runs whose tokens Dify counts whole: where a node fails, the run's row has none of
+what those used that ran beside it."""
 _MODES = {"stopped": "succeeded"}
 _NODES = {"stopped": "failed"}
 SORTS: tuple[tuple[str, str, t.Kind, t.Attribute, t.Attribute, t.Attribute, dict[str, str]], ...]
@@ -145,9 +148,11 @@ def table(
             of_window = name in ids or begin <= span.start_ns < end
             if status != "paused" and of_window and name not in open_ones:
                 told[span.text(owner.key), same.get(status, status)] += 1
-                tokens += int(span.number(t.TOTAL_TOKENS.key))
+                if status in _WHOLE:
+                    tokens += int(span.number(t.TOTAL_TOKENS.key))
         found += compare(what, truth, told)
         if kind is t.RUN:
-            total = sum(int(row["tokens"] or 0) for row in rows if row["id"] in ids)
-            found.append(Row("tokens", "total of runs", total, tokens))
+            whole = [row for row in rows if row["id"] in ids and row["outcome"] in _WHOLE]
+            total = sum(int(row["tokens"] or 0) for row in whole)
+            found.append(Row("tokens", "total of runs that succeeded", total, tokens))
     return found
