@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import requires
 
 import pytest
+from packaging.requirements import Requirement
 
 from otel_dify import guard, startup
 from otel_dify.patching import gevent_pending
@@ -99,5 +100,7 @@ def test_an_opentelemetry_that_is_too_old_is_told_of_and_not_used(
 
 
 def test_the_opentelemetry_that_is_needed_is_the_one_that_the_package_asks_for() -> None:
-    asked = {line.partition(";")[0] for line in requires("otel-dify") or ()}
-    assert f"opentelemetry-sdk>={NEEDED[0]}.{NEEDED[1]}.0" in asked
+    asked = [Requirement(line) for line in requires("otel-dify") or ()]
+    [sdk] = [one for one in asked if one.name == "opentelemetry-sdk"]
+    assert f"{NEEDED[0]}.{NEEDED[1]}.0" in sdk.specifier
+    assert f"{NEEDED[0]}.{NEEDED[1] - 1}.99" not in sdk.specifier
