@@ -5,7 +5,8 @@ backwards, so that a machine that gets slower or faster is the same for all. The
 the others are held against. All three signals are on, by our own export with its journal, or as the
 built-in telemetry sends them, to a Collector whose CPU is not counted; content is off. CPU is that
 of all processes of api and worker, user and system, over the runs and the 6 seconds after them in
-which the last is exported.
+which the last is exported. It is told with and without CPython's full garbage collections, which
+are rare and large (``benchmarks.garbage``).
 
     python -m benchmarks.dify [off ours builtin] [-n 50] [-c 2] [--pairs 12] [--app wf_full]
         [--resume | --summarise] [--results FILE]
@@ -34,7 +35,8 @@ SETTLE_S, TRAILING_S = 2, 6
 FILE = "bench-dify.jsonl"
 
 type Line = dict[str, Any]
-"""One configuration in one round: ``cpu_ms`` and ``latency_ms`` a run, and what else is known."""
+"""One configuration in one round: ``cpu_ms``, ``steady_ms`` (the same without full collections) and
+``latency_ms`` a run, and what else is known."""
 
 
 def measure(rig: Rig, name: str, options: argparse.Namespace) -> Line:
@@ -47,9 +49,13 @@ def measure(rig: Rig, name: str, options: argparse.Namespace) -> Line:
     time.sleep(TRAILING_S)
     after = [rig.usage(part) for part in PARTS]
     spent = sum(b.cpu_s - a.cpu_s for a, b in zip(before, after, strict=True))
+    garbage = [(b.garbage, a.garbage) for a, b in zip(before, after, strict=True)]
+    collecting = sum(late.cpu_s - early.cpu_s for late, early in garbage)
     return {
         "name": name,
         "cpu_ms": round(spent * 1000 / options.n, 2),
+        "steady_ms": round((spent - collecting) * 1000 / options.n, 2),
+        "full_collections": sum(late.number - early.number for late, early in garbage),
         "latency_ms": round(driven["mean"] * 1000, 2),
         "p95_ms": round(driven["p95"] * 1000, 2),
         "memory_mib": round(sum(usage.memory_mib for usage in after)),
@@ -111,11 +117,11 @@ def report(done: Sequence[list[Line]], known: dict[str, str]) -> str:
     """Write the section: what the table means, the ratios, and the table."""
     first = done[0][0]
     names: list[str] = first["names"]
-    of_base = {k: statistics.mean(one[0][k] for one in done) for k in ("cpu_ms", "latency_ms")}
     rows = []
     for column, name in enumerate(names):
         cells = [name]
-        for key, base in of_base.items():
+        for key in ("steady_ms", "cpu_ms", "latency_ms"):
+            base = statistics.mean(one[0][key] for one in done)
             if column == 0:
                 cells += ["", f"{base:.0f} in all"]
                 continue
@@ -124,7 +130,10 @@ def report(done: Sequence[list[Line]], known: dict[str, str]) -> str:
         memory = statistics.mean(one[column]["memory_mib"] for one in done)
         failed = sum(one[column]["failed"] for one in done)
         rows.append((*cells, f"{memory:.0f}", str(failed)))
-    head = ("configuration", "CPU, %", "CPU, ms", "latency, %", "latency, ms", "MiB", "failed")
+    head = (
+        *("configuration", "CPU, steady, %", "CPU, steady, ms", "CPU, %", "CPU, ms"),
+        *("latency, %", "latency, ms", "MiB", "failed"),
+    )
     what = (
         f"Runs of `{first['app']}` on a real Dify, {len(done)} pairs of {first['n']} runs, "
         f"{first['c']} at a time. {results.measured_on(known)}"
@@ -132,22 +141,40 @@ def report(done: Sequence[list[Line]], known: dict[str, str]) -> str:
     meaning = (
         f"What a configuration adds to a run, against the same run with `{names[0]}`: the mean of "
         "the paired differences, and in brackets its 95 % interval (Student's t; Fieller's "
-        "theorem for ratios)."
+        'theorem for ratios). "Steady" is without full garbage collections: '
+        f"{_collections(done, names)}."
     )
     ratios = _against_built_in(done, names)
     return "\n\n".join(["## dify", what, *ratios, meaning, results.table(head, rows)])
+
+
+def _collections(done: Sequence[list[Line]], names: Sequence[str]) -> str:
+    """Say how many full collections each configuration had, and what they took of a run."""
+    runs = len(done) * done[0][0]["n"]
+    told = []
+    for column, name in enumerate(names):
+        number = sum(one[column]["full_collections"] for one in done)
+        spent = statistics.mean(one[column]["cpu_ms"] - one[column]["steady_ms"] for one in done)
+        told.append(f"`{name}` had {number} in its {runs} runs, {spent:.1f} ms a run")
+    return "; ".join(told)
 
 
 def _against_built_in(done: Sequence[list[Line]], names: Sequence[str]) -> Iterator[str]:
     """Say what each configuration adds of the CPU that Dify's own telemetry adds."""
     if BUILT_IN not in names[1:]:
         return
-    below = differences(done, names.index(BUILT_IN), "cpu_ms")
     for column, name in enumerate(names[1:], start=1):
-        if name != BUILT_IN:
-            found = intervals.ratio(differences(done, column, "cpu_ms"), below)
-            told = found.text(".2f") if found else "unknown, what the latter adds may be 0"
-            yield f"**CPU that `{name}` adds / CPU that Dify's own telemetry adds: {told}**"
+        if name == BUILT_IN:
+            continue
+        found = []
+        for key in ("steady_ms", "cpu_ms"):
+            below = differences(done, names.index(BUILT_IN), key)
+            ratio = intervals.ratio(differences(done, column, key), below)
+            found.append(ratio.text(".2f") if ratio else "unknown, what the latter adds may be 0")
+        yield (
+            f"**CPU that `{name}` adds / CPU that Dify's own telemetry adds: {found[0]}**; with "
+            f"full garbage collections, rare and large, {found[1]}."
+        )
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.collecting import Collecting, collecting
+from benchmarks.garbage import Collections, collections, written_down
 
 PARTS = ("api", "worker")
 OFF = "off"
@@ -33,10 +34,12 @@ class Usage:
     Attributes:
         cpu_s: CPU, user and system, in seconds; processes that have ended included.
         memory_mib: resident memory now, in MiB; pages that are shared count for each process.
+        garbage: the full garbage collections of the processes there are; in ``cpu_s`` as well.
     """
 
     cpu_s: float
     memory_mib: float
+    garbage: Collections
 
 
 class Rig:
@@ -49,6 +52,7 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run_folder = folder / "run"
+        self._garbage = self.run_folder / "garbage"
         self._collector: Collecting | None = None
         self._before: dict[str, int] = {}
 
@@ -71,10 +75,10 @@ class Rig:
     def started(self) -> Iterator[None]:
         """Have what all configurations share: a Collector, and what Dify needs where it is not up.
 
-        Dify is stopped at the end.
+        Dify's processes write down their full garbage collections. Dify is stopped at the end.
         """
         self._script("up.sh", "infra")
-        with collecting(_OTLP_PORT) as collector:
+        with written_down(self.python, self._garbage), collecting(_OTLP_PORT) as collector:
             self._collector = collector
             try:
                 yield
@@ -148,13 +152,14 @@ class Rig:
 
     def usage(self, part: str) -> Usage:
         """Return what all processes of a part have used so far."""
-        session, ticks, pages = self.pid(part), 0, 0
-        for fields in _stats():
+        session, ticks, pages, pids = self.pid(part), 0, 0, []
+        for pid, fields in _stats():
             # From the third field on: 3 session, 11 to 14 CPU of it and its ended children, 21 RSS.
             if int(fields[3]) == session:
                 ticks += sum(map(int, fields[11:15]))
                 pages += int(fields[21])
-        return Usage(ticks / _TICKS, pages * _PAGE / 2**20)
+                pids.append(pid)
+        return Usage(ticks / _TICKS, pages * _PAGE / 2**20, collections(self._garbage, pids))
 
     def dify_version(self) -> str:
         """Return the version that Dify's source tree names, or nothing."""
@@ -180,12 +185,12 @@ class Rig:
         return {k: v for k, v in os.environ.items() if not k.startswith("OTEL_") and k != "PRE"}
 
 
-def _stats() -> Iterator[list[str]]:
-    """Read /proc/*/stat of every process, from the field after its name on."""
+def _stats() -> Iterator[tuple[int, list[str]]]:
+    """Read /proc/*/stat of every process: its number, and what follows its name."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
             except OSError:  # it has ended
                 continue
-            yield text.rpartition(")")[2].split()
+            yield int(entry.name), text.rpartition(")")[2].split()
