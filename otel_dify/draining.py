@@ -220,7 +220,7 @@ class _Counted:
             self._slot = resource_module.Slot(settings[s.STATE_PATH], _ROLE)
             resource = resource_module.build(settings, self._slot, _ROLE, settings.environ)
             self._resource = encode_resource(resource)
-            self._cells = cells_of(self._slot, resource)
+            self._cells = cells_of(self._slot.cells, resource)
             self._store = OwnStore(Exemplars("always_off"), self._cells)
             points = PointWriter(self._store, owner_labels=settings[s.METRIC_TENANT_LABELS])
             self._recovery = Recovery(points, settings.log_limits())

@@ -39,6 +39,7 @@ from otel_dify.export.exporters import exporters, is_ours
 from otel_dify.export.metrics import MetricSender
 from otel_dify.export.otlp import OtelDifyMetricExporter
 from otel_dify.export.requests import Requests
+from otel_dify.export.ticking import Ticking
 from otel_dify.guard import failed, say_once
 from otel_dify.operations.current import Open
 from otel_dify.process import process
@@ -48,6 +49,7 @@ from otel_dify.signals import gauges
 from otel_dify.signals.cells import Cells, MappedCells, note_sent, read, resource_of
 from otel_dify.signals.points import OwnStore, SdkStore, views
 from otel_dify.signals.series import Exemplars
+from otel_dify.signals.shown import Shown
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -84,11 +86,13 @@ class Metrics:
         self._resource = resource
         self._meters: list[Meter] = []
         self._providers: list[MeterProvider] = []
-        self._collections: list[Collections | MetricSender] = []
+        self._collections: list[Collections | MetricSender | _Reading] = []
         self._cells = Cells()
         self._next_look = 0.0
         others = list(exporters(settings, "metrics"))
         ours = is_ours(settings, "metrics")
+        self._shown = cells_of(slot.shown, resource)
+        process.kept(Shown).begin(self._shown)
         of_sdk = settings[s.TEMPORALITY] != "cumulative"
         self.store: OwnStore | SdkStore
         if of_sdk or any(isinstance(exporter, MetricReader) for exporter in others):
@@ -96,8 +100,9 @@ class Metrics:
                 others.append(_by_sdk(settings))
             self.store = self._of_sdk(others)
             return
-        if ours:
-            self._cells = cells_of(slot, resource)
+        if ours or not others:
+            # Who sends none may have them read from there (`otel-dify health`).
+            self._cells = cells_of(slot.cells, resource)
         self.store = store = OwnStore(Exemplars(settings[s.EXEMPLARS]), self._cells)
         for exporter in others:
             collect = _for_sdk(self._collecting(store), resource)
@@ -105,6 +110,8 @@ class Metrics:
             self._collections.append(Collections(exporter, collect, every_ms, timeout_ms))
         if ours:
             self._collections.append(self._sender(store))
+        if not self._collections:
+            self._collections.append(_Reading(self._collecting(store), settings))
 
     def _provider(self, readers: Sequence[MetricReader]) -> MeterProvider:
         exemplar_filter = {
@@ -207,23 +214,61 @@ class Metrics:
         with suppress_instrumentation():
             for provider in self._providers:
                 provider.shutdown(left_ms)
-        self._cells.close()
+        self._close()
 
     def forget(self) -> None:
         """Let go of what a forked child has of its parent's."""
         if isinstance(self.store, OwnStore):
             self.store.forget()
-        self._cells.close()
+        self._close()
+
+    def _close(self) -> None:
+        for cells in (self._cells, self._shown):
+            cells.close()
 
 
-def cells_of(slot: Slot, resource: Resource) -> Cells:
-    """Make the cells of a process: in the file of its number, where it has one.
+class _Reading:
+    """Reads gauges at intervals where nobody collects metrics to send them.
 
     Args:
-        slot: the number that the process has.
+        collect: collects all metrics.
+        settings: say how often.
+    """
+
+    def __init__(self, collect: Callable[[], list[Metric]], settings: s.Settings) -> None:
+        self._collect = collect
+        self._ticking = Ticking("otel_dify-gauges", settings[s.METRIC_INTERVAL] / 1000, self._read)
+
+    def _read(self) -> None:
+        self._collect()
+
+    def start(self) -> None:
+        """Begin."""
+        self._ticking.start()
+
+    def flush(self, timeout_ms: int) -> None:
+        """Read now."""
+        del timeout_ms
+        with suppress_instrumentation():
+            self._collect()
+
+    def stop(self, deadline: float) -> None:
+        """Have them read a last time."""
+        del deadline
+        self._ticking.stop()
+
+    def join(self, deadline: float) -> bool:
+        """Wait until that is done."""
+        return self._ticking.join(deadline)
+
+
+def cells_of(path: Path | None, resource: Resource) -> Cells:
+    """Make the cells of a process: in a file of its number, where it has one.
+
+    Args:
+        path: the file; none for cells in memory.
         resource: the resource of the process.
     """
-    path = slot.cells
     try:
         if path is None:
             return Cells()

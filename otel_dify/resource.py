@@ -63,6 +63,11 @@ class Slot:
         return None if self._lock is None else self._path.with_suffix(CELLS)
 
     @property
+    def shown(self) -> Path | None:
+        """The file of what the process shows beside; none where it may be another's too."""
+        return None if self._lock is None else self._path.with_suffix(SHOWN)
+
+    @property
     def held(self) -> bool:
         """Whether this process holds a number that no other has."""
         return self._lock is not None
@@ -76,6 +81,8 @@ class Slot:
 
 CELLS = ".cells"
 """What the names of files of what is counted end in; else they are those of the slots."""
+SHOWN = ".shown"
+"""The same of what processes show beside (``signals/shown.py``)."""
 
 
 def left_cells(folder: Path) -> Iterator[Path]:

@@ -116,6 +116,19 @@ def _fraction(text: str) -> float:
     return value
 
 
+def address(text: str) -> tuple[str, int]:
+    """Read where to listen: ``host:port``, or a port of this machine alone.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    host, _, port = text.strip().rpartition(":")
+    if not port.isdecimal() or int(port) >= 1 << 16:
+        raise ValueError("expected host:port, such as 127.0.0.1:9465")
+    return host.strip("[]") or LOOPBACK, int(port)
+
+
+LOOPBACK = "127.0.0.1"
 SIGNALS = ("traces", "metrics", "logs")
 PROTOCOLS = ("http/protobuf", "grpc")
 COMPRESSIONS = ("none", "gzip", "deflate", "zstd")
@@ -513,6 +526,15 @@ RUN_LOGS = Setting(
 """Loki answers a query with 5,000 lines at most (``max_entries_limit_per_query``), Grafana with
 fewer: what comes after them is not read but paid for."""
 
+HEALTH_ADDRESS = Setting(
+    "OTEL_DIFY_HEALTH_ADDRESS",
+    default=(LOOPBACK, 9465),
+    parse=address,
+    doc="Where `otel-dify health --serve` listens ([docs/health.md](docs/health.md)): `host:port`, "
+    "or a port of this machine alone. Nothing listens unless that command runs.",
+    shown_default="127.0.0.1:9465",
+)
+
 SETTINGS: tuple[Setting[object], ...] = (
     SDK_DISABLED,
     SERVICE_NAME,
@@ -560,6 +582,7 @@ SETTINGS: tuple[Setting[object], ...] = (
     USER_ID_SALT,
     RUN_SPANS,
     RUN_LOGS,
+    HEALTH_ADDRESS,
 )
 OF_A_SIGNAL: tuple[Setting[object], ...] = (
     PROTOCOL,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from otel_dify import table as t
 from otel_dify.cleaning.known_content import KnownContent
-from otel_dify.guard import failed, guarded
+from otel_dify.guard import failed, guarded, never_raises
 from otel_dify.operations.decision import Decision
 from otel_dify.process import process
 from otel_dify.records.limiting import Limiting, Limits, has_room, say_what_is_missing
@@ -17,6 +17,7 @@ from otel_dify.records.record import Record, record_of
 from otel_dify.records.recovery import begun_of
 from otel_dify.records.sampling import CARRIES_ON
 from otel_dify.sampling.probability import randomness_of
+from otel_dify.signals.shown import Shown
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from otel_dify.signals.events import EventWriter
     from otel_dify.signals.points import PointWriter
     from otel_dify.signals.spans import SpanWriter
+
+
+LISTED_NS = 100_000_000
+"""Nanoseconds from which on a query is slow where every one has a span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Recorder:
 
     Attributes:
         slow_ns: from this duration on what folds gets a span of its own.
+        listed_ns: from this duration on a query is in the list of slow ones.
         points: the writer of metric points.
 
     Args:
@@ -87,6 +93,7 @@ class Recorder:
         opened: Opened | None = None,
     ) -> None:
         self.slow_ns = limits.slow_ms * 1_000_000
+        self.listed_ns = self.slow_ns or LISTED_NS
         self._limiting = Limiting(identities, limits)
         self.points = writers.points
         self._identities = identities
@@ -204,8 +211,18 @@ class Recorder:
         else:
             record = record_of(operation, above, self._gate)
             self._writers.write(record, span=has_span, event=has_span or operation.kind.folds)
+        if operation.kind is t.QUERY:
+            self.list_slow(operation)
         if operation.noted is not None:
             self._forget_noted(operation)
+
+    @never_raises("otel_dify.records slow query")
+    def list_slow(self, query: Operation) -> None:
+        """Have a query that has ended in the list of slow ones, if it is one."""
+        elapsed_ns = query.end_ns - query.start_ns
+        if elapsed_ns >= self.listed_ns:
+            shown, ended_s = process.kept(Shown), query.end_ns / 1e9
+            shown.query(query.attributes, elapsed_ns / 1e9, ended_s, failed=query.failed)
 
     def _write_decided(self, operation: Operation, above: SpanContext, decision: Decision) -> None:
         """Write what has ended; its span, where it is not known yet whether it is sent, later."""

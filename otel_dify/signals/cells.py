@@ -119,7 +119,7 @@ class MappedCells(Cells):
         self._used = CHUNK
         left: list[Entry] = []
         if path.exists():
-            before = _head_of(path)[1]
+            before = head_of(path)[1]
             if all(part in before for part in identity):
                 left += read(path)
         oldest = (time.time() if now is None else now) - FORGET_S
@@ -223,11 +223,11 @@ def resource_of(path: Path) -> bytes | None:
     Raises:
         OSError: it cannot be read.
     """
-    sent, resource = _head_of(path)
+    sent, resource = head_of(path)
     return None if sent or not resource else resource
 
 
-def _head_of(path: Path) -> tuple[bool, bytes]:
+def head_of(path: Path) -> tuple[bool, bytes]:
     """Read whether the values of a file have been sent, and whose they are.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_dify.guard import failed
 from otel_dify.process import process
+from otel_dify.signals.shown import Shown
 from otel_dify.table import INSTRUMENTS, Instrument
 
 if TYPE_CHECKING:
@@ -43,7 +45,11 @@ def _callback(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe(_: CallbackOptions) -> Iterable[Observation]:
         read = process.kept(Readers).known.get(name)
         try:
-            return [] if read is None else [Observation(value, labels) for value, labels in read()]
+            found = [] if read is None else list(read())
+            shown, now = process.kept(Shown), time.time()
+            for value, labels in found:
+                shown.gauge(name, labels, value, now)
+            return [Observation(value, labels) for value, labels in found]
         except Exception as error:  # noqa: BLE001 - other metrics of the collection must go on
             failed(f"otel_dify gauge {name}", error)
             return []

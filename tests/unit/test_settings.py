@@ -96,6 +96,15 @@ CASES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "OTEL_DIFY_USER_ID_SALT": ({"grain": "grain"}, ()),
     "OTEL_DIFY_QUERY_SPAN_MS": ({"0": 0, "250": 250}, ("-1", "0.5", "slow")),
     "OTEL_DIFY_RUN_SPANS": ({"0": 0, "500": 500}, ("-1", "1e3", "all")),
+    "OTEL_DIFY_HEALTH_ADDRESS": (
+        {
+            "9000": ("127.0.0.1", 9000),
+            ":9000": ("127.0.0.1", 9000),
+            "0.0.0.0:9000": ("0.0.0.0", 9000),  # noqa: S104 - given by name
+            "[::1]:9000": ("::1", 9000),
+        },
+        ("here", "127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:http"),
+    ),
     "OTEL_DIFY_RUN_LOGS": ({"0": 0, "500": 500}, ("-1", "1e3", "all")),
 }
 GOOD = [(name, text, value) for name, (good, _) in CASES.items() for text, value in good.items()]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from otel_dify.cli.here import by_pid, code_of_dify, environment
 
 if TYPE_CHECKING:
     from otel_dify.cli.doctor.finding import Finding
@@ -30,11 +30,7 @@ _PROBLEMS = 1
     type=click.Choice(_NAMES),
     help=f"Do this check alone; several times for several: {', '.join(_NAMES)}.",
 )
-@click.option(
-    "--pid",
-    type=click.IntRange(min=1),
-    help="Look with the environment of a running process, of this machine or container.",
-)
+@by_pid
 @click.option(
     "--jaeger",
     metavar="URL",
@@ -96,17 +92,16 @@ def doctor(
     """
     # They take a while to import.
     from otel_dify.cli.doctor.checks import CHECKS, examine
-    from otel_dify.cli.doctor.examined import DIFY, Examined, dify_in
+    from otel_dify.cli.doctor.examined import Examined
     from otel_dify.cli.doctor.finding import Severity
     from otel_dify.cli.doctor.report import as_json as written
     from otel_dify.cli.doctor.report import counted, lines, verdict
     from otel_dify.settings import host_name
 
-    environ = dict(os.environ) if pid is None else _environment(pid)
-    path = [part for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    environ = environment(pid)
     examined = Examined(
         environ,
-        dify_in([Path.cwd(), *path, *_folder(pid), DIFY]),
+        code_of_dify(environ, pid),
         {"jaeger": jaeger, "prometheus": prometheus, "loki": loki},
         wait_s,
         timeout_s,
@@ -128,25 +123,3 @@ def doctor(
         click.secho(f"\n{verdict(findings)}", bold=True)
     if counted(findings)[Severity.PROBLEM]:
         raise SystemExit(_PROBLEMS)
-
-
-def _folder(pid: int | None) -> list[Path]:
-    """Return the working folder of a process."""
-    return [] if pid is None else [Path(f"/proc/{pid}/cwd")]
-
-
-def _environment(pid: int) -> dict[str, str]:
-    """Return what a process was started with.
-
-    Raises:
-        click.UsageError: there is none, or we may not read it.
-    """
-    from otel_dify.cli.doctor.processes import environment_of
-
-    found = environment_of(Path(f"/proc/{pid}"))
-    if found is None:
-        raise click.UsageError(
-            f"there is no process {pid} whose environment may be read: name one that runs here, "
-            "and run this as its user or as root"
-        )
-    return found

@@ -36,18 +36,18 @@ def check(examined: Examined) -> Iterator[Finding]:
         return
     yield _writable(folder)
     yield from _readable_by_others(folder, settings)
-    yield from _space(folder, settings)
+    yield from space(folder, settings)
     yield from _lasting(folder, mount_of(folder, examined.proc))
-    yield from _waiting(folder)
+    yield from waiting(folder)
 
 
-def _there(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that is there."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _writable(folder: Path) -> Finding:
-    about, there = "journal.writable", _there(folder.absolute())
+    about, there = "journal.writable", nearest(folder.absolute())
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
@@ -91,8 +91,9 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def _space(folder: Path, settings: s.Settings) -> Iterator[Finding]:
-    free = shutil.disk_usage(_there(folder.absolute())).free // _MIB
+def space(folder: Path, settings: s.Settings) -> Iterator[Finding]:
+    """Compare the room on the disk of the journals to what one process may use."""
+    free = shutil.disk_usage(nearest(folder.absolute())).free // _MIB
     # One journal for spans and one for log records.
     most = 2 * settings[s.JOURNAL_SIZE]
     about, what = "journal.space", f"{free} MiB are free, and one process may use {most}"
@@ -142,7 +143,7 @@ def _lasting(folder: Path, mount: Mount | None) -> Iterator[Finding]:
         yield ok(about, f"It is on {mount.kind} mounted at {mount.at}, and outlives a restart")
 
 
-def _waiting(folder: Path) -> Iterator[Finding]:
+def waiting(folder: Path) -> Iterator[Finding]:
     """Count what waits: of processes that live, which send it, and of dead ones."""
     living: Counter[str] = Counter()
     dead: Counter[str] = Counter()

@@ -69,7 +69,7 @@ def check(examined: Examined) -> Iterator[Finding]:
                 reached[hop] = all(each.severity is not Severity.PROBLEM for each in found)
             if not reached[hop]:
                 continue
-        answer = answered(to, _knock(to, examined.timeout_s), settings)
+        answer = answered(to, knock(to, examined.timeout_s), settings)
         knocked.setdefault(answer, []).append(signal)
     for answer, of in knocked.items():
         what = answer.what.format(signals=listed(of))
@@ -191,8 +191,13 @@ def _speak_tls(
     return ok(about, f"{at} speaks {version}, and its certificate is trusted until {until}")
 
 
-def _knock(to: Destination, timeout_s: float) -> Outcome:
-    """Send a request with nothing in it."""
+def knock(to: Destination, timeout_s: float) -> Outcome:
+    """Send a request with nothing in it.
+
+    Args:
+        to: where to.
+        timeout_s: seconds that it may take.
+    """
     transport = to.transport()
     try:
         return transport.send(b"", timeout_s)

@@ -151,23 +151,32 @@ def connect(dsn: str | None, environ: Mapping[str, str]) -> Database:
     Raises:
         DatabaseError: there is no driver, or it does not answer.
     """
-    driver = _driver()
-    known = {
-        "host": environ.get("DB_HOST", "localhost"),
-        "port": environ.get("DB_PORT", "5432"),
-        "user": environ.get("DB_USERNAME", "postgres"),
-        "password": environ.get("DB_PASSWORD", ""),
-        "dbname": environ.get("DB_DATABASE", "dify"),
-    }
+    made, known = driver(), connection_of(environ)
     try:
-        connection = driver.connect(dsn) if dsn else driver.connect(**known)
+        connection = made.connect(dsn) if dsn else made.connect(**known)
     except Exception as error:
         where = "--dsn" if dsn else f"{known['host']}:{known['port']}/{known['dbname']} (DB_*)"
         raise DatabaseError(f"Dify's database does not answer at {where}: {error}") from error
     return Database(connection)
 
 
-def _driver() -> Any:
+def connection_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what libpq needs to connect to Dify's database, by Dify's variables."""
+    return {
+        "host": environ.get("DB_HOST", "localhost"),
+        "port": environ.get("DB_PORT", "5432"),
+        "user": environ.get("DB_USERNAME", "postgres"),
+        "password": environ.get("DB_PASSWORD", ""),
+        "dbname": environ.get("DB_DATABASE", "dify"),
+    }
+
+
+def driver() -> Any:
+    """Return a module that connects to Postgres: psycopg2, which Dify has, or psycopg.
+
+    Raises:
+        DatabaseError: there is none here.
+    """
     for name in ("psycopg2", "psycopg"):
         try:
             return import_module(name)

@@ -16,8 +16,10 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from otel_dify import table as t
+from otel_dify.cleaning.text import clean_known
 from otel_dify.operations.current import around, start
 from otel_dify.process import process
+from otel_dify.signals.shown import Shown
 
 if TYPE_CHECKING:
     from otel_dify.cleaning.values import Value
@@ -86,9 +88,11 @@ class Folding:
         else:
             return
         is_fast = error is None and elapsed_ns < recorder.slow_ns
-        if not is_fast and not recorder.folds(elapsed_ns, span, has_failed=error is not None):
-            self._become_span(beginning, given, elapsed_ns, error)
-            return
+        if not is_fast:
+            if not recorder.folds(elapsed_ns, span, has_failed=error is not None):
+                self._become_span(beginning, given, elapsed_ns, error)
+                return
+            self._list_slow(recorder, beginning, given, elapsed_ns, error)
         if above is not None and self._system:
             folded = above.folded or above.folding()
             folded.add(self._system, elapsed_ns, given if self._has_shapes else "")
@@ -126,6 +130,25 @@ class Folding:
             self._series.clear()
         found = self._series[key] = recorder.points.duration_of(self._kind, labels)
         return found
+
+    def _list_slow(
+        self,
+        recorder: Recorder,
+        beginning: Any,
+        given: Any,
+        elapsed_ns: int,
+        error: BaseException | None,
+    ) -> None:
+        """Have one without a span in the list of slow queries, if it is slow and has a text."""
+        if not beginning or elapsed_ns < recorder.listed_ns:
+            return
+        known = {
+            **self._labels,
+            t.DB_OPERATION.key: self._name_of(beginning),
+            t.DB_STATEMENT.key: clean_known(t.DB_STATEMENT, self._text_of(given)),
+        }
+        shown, ended_s = process.kept(Shown), time.time()
+        shown.query(known, elapsed_ns / 1e9, ended_s, failed=error is not None)
 
     def _become_span(
         self, beginning: Any, given: Any, elapsed_ns: int, error: BaseException | None
