@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from otel_dify.observing import observe
+    from otel_dify.explaining import error_context
+    from otel_dify.instruments import counter, gauge
+    from otel_dify.observing import observe, trace, trace_block
+    from otel_dify.retrying import retry
 
 
 def configure(environ: Mapping[str, str] | None = None) -> None:
@@ -46,14 +49,37 @@ def shutdown() -> None:
     process.end()
 
 
+_PUBLIC = {
+    "counter": "otel_dify.instruments",
+    "error_context": "otel_dify.explaining",
+    "gauge": "otel_dify.instruments",
+    "observe": "otel_dify.observing",
+    "retry": "otel_dify.retrying",
+    "trace": "otel_dify.observing",
+    "trace_block": "otel_dify.observing",
+}
+"""What is public, and where it is."""
+
+
 def __getattr__(name: str) -> Any:
     """Import what is public when it is first asked for: importing the package costs nothing."""
-    if name == "observe":
-        from otel_dify.observing import observe as found
+    if name in _PUBLIC:
+        from importlib import import_module
 
-        globals()[name] = found
+        found = globals()[name] = getattr(import_module(_PUBLIC[name]), name)
         return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["configure", "flush", "observe", "shutdown"]
+__all__ = [
+    "configure",
+    "counter",
+    "error_context",
+    "flush",
+    "gauge",
+    "observe",
+    "retry",
+    "shutdown",
+    "trace",
+    "trace_block",
+]

@@ -12,6 +12,7 @@ from opentelemetry import context as context_api
 
 from otel_dify import table as t
 from otel_dify.guard import guarded
+from otel_dify.naming import name_of
 from otel_dify.operations.current import Open, start
 from otel_dify.operations.operation import Operation
 from otel_dify.process import process
@@ -55,15 +56,24 @@ def observe(name: Any, *, attributes: Mapping[str, object] | None = None) -> Any
     """
     if isinstance(name, str):
         return Observation(name, attributes or {})
-    return Observation(_name_of(name), {})(name)
+    return Observation(name_of(name), {})(name)
 
 
-def _name_of(function: Any) -> str:
-    """Return the qualified name of a function, or of what a callable object calls."""
-    while isinstance(function, partial):
-        function = function.func
-    found: str = getattr(function, "__qualname__", type(function).__qualname__)
-    return found
+trace = observe
+"""The same by the name that it has elsewhere: ``@trace``, ``@trace("…")``."""
+
+
+def trace_block(name: str, /, **attributes: object) -> Observation:
+    """Observe a block, ``with`` or ``async with``: ``observe`` with its attributes as arguments.
+
+        with trace_block("merge", shop="amsterdam") as operation:
+            operation.set_attribute("rows", 17)
+
+    Args:
+        name: what is done, the same words each time.
+        attributes: what is known of it before it begins; values of any type.
+    """
+    return Observation(name, attributes)
 
 
 class Observation:
@@ -83,7 +93,7 @@ class Observation:
     def set_attribute(self, key: str, value: object) -> None:
         """Set an attribute of the running operation; what is no text, number or list is text."""
         if self._operation is not None:
-            _set(self._operation, key, value)
+            set_attribute(self._operation, key, value)
 
     def __enter__(self) -> Self:
         with guarded(f"{_PLACE} start"):
@@ -145,7 +155,7 @@ class Observation:
             return None
         operation = start(t.CUSTOM, {t.CUSTOM_NAME: self._name})
         for key, value in self._attributes.items():
-            _set(operation, key, value)
+            set_attribute(operation, key, value)
         return operation
 
     def _of_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -179,7 +189,7 @@ class Observation:
         return run
 
 
-def _set(operation: Operation, key: str, value: object) -> None:
+def set_attribute(operation: Operation, key: str, value: object) -> None:
     """Set an attribute to a value of any type; one that cannot be written is named by its type."""
     try:
         operation.set_other(key, value)

@@ -41,6 +41,7 @@ class Signals:
         gate: what content goes into which signal.
         foreign: takes spans of foreign instrumentations.
         sampler: decides on their traces.
+        store: where metric points go.
 
     Args:
         resource: the resource of this process.
@@ -63,6 +64,7 @@ class Signals:
         opened: Opened | None = None,
         ids: IdGenerator | None = None,
     ) -> None:
+        self.store = store
         self.gate = ContentGate(settings[s.CAPTURE_CONTENT])
         decisions = _decisions(settings, resource)
         limits = settings.log_limits()

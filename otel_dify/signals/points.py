@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,8 +74,10 @@ class OwnStore:
     def _go_on(self, entry: Entry) -> None:
         """Keep a series that another process has left, if it is still there and as it was."""
         try:
-            name, buckets, start_ns, labels = json.loads(entry.description)
+            name, buckets, start_ns, labels, *own = json.loads(entry.description)
             instrument, known = _BY_NAME.get(name), dict(labels)
+            if own and instrument is None:
+                instrument = own_counter(name, *map(str, own))
             hash((start_ns + 0, *known.items()))
         except (ValueError, TypeError):  # of another version
             return
@@ -129,9 +132,19 @@ class OwnStore:
 _BY_NAME = {instrument.name: instrument for instrument in t.INSTRUMENTS}
 
 
+@lru_cache(maxsize=1024)
+def own_counter(name: str, unit: str, doc: str) -> Instrument:
+    """Return a counter that the table does not have: the same one for the same words."""
+    return Instrument(name, "counter", unit, doc, fractional=True)
+
+
 def _describe(instrument: Instrument, labels: Labels, start_ns: int) -> bytes:
     """Say in words that a file keeps which series it is."""
-    described = (instrument.name, instrument.buckets, start_ns, list(labels.items()))
+    described: tuple[object, ...] = (
+        *(instrument.name, instrument.buckets, start_ns, list(labels.items())),
+        # Whoever goes on with it knows those of the table.
+        *(() if instrument.name in _BY_NAME else (instrument.unit, instrument.doc)),
+    )
     return json.dumps(described, ensure_ascii=True, separators=(",", ":")).encode()
 
 
@@ -144,6 +157,7 @@ class SdkStore:
 
     def __init__(self, meter: Meter) -> None:
         self._record: dict[str, Callable[..., None]] = {}
+        self._meter = meter
         for instrument in t.INSTRUMENTS:
             described = (instrument.name, instrument.unit, instrument.doc)
             if instrument.kind == "counter":
@@ -152,8 +166,12 @@ class SdkStore:
                 self._record[instrument.name] = meter.create_histogram(*described).record
 
     def series(self, instrument: Instrument, labels: Labels) -> Series:
-        """Return a series of the SDK's."""
-        return _SdkSeries(self._record[instrument.name], labels)
+        """Return a series of the SDK's; of a counter that the table does not have as well."""
+        record = self._record.get(instrument.name)
+        if record is None:
+            made = self._meter.create_counter(instrument.name, instrument.unit, instrument.doc)
+            record = self._record.setdefault(instrument.name, made.add)
+        return _SdkSeries(record, labels)
 
 
 class _SdkSeries:

@@ -14,13 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import inf, isnan
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.metrics.export import Histogram as Distribution
+
 from otel_dify import table as t
+from otel_dify.table.instrument import Instrument
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
     from otel_dify.cli.health.counted import Counted
-    from otel_dify.table.instrument import Instrument
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNITS = {"s": "seconds", "By": "bytes"}
@@ -41,51 +43,57 @@ _PROMOTED = (
     "k8s.pod.name",
 )
 _TARGET = "target_info"
-_TYPES = {"counter": "counter", "gauge": "gauge", "histogram": "histogram"}
 
 type Labels = Mapping[str, object]
 
 
-def name_of(instrument: Instrument) -> str:
-    """Return the name of a metric in Prometheus; a histogram's series end in more."""
-    base = _NO_LETTER_OF_NAME.sub("_", instrument.name)
-    unit = _UNITS.get(instrument.unit, "")
-    total = instrument.kind == "counter"
+def name_of(metric: str, unit: str, kind: str) -> str:
+    """Return the name of a metric in Prometheus; a histogram's series end in more.
+
+    Args:
+        metric: its name.
+        unit: its unit in UCUM.
+        kind: ``counter``, ``gauge`` or ``histogram``.
+    """
+    base = _NO_LETTER_OF_NAME.sub("_", metric)
+    unit = _UNITS.get(unit, "")
+    total = kind == "counter"
     base = base.removesuffix("_total") if total else base
     if unit and not base.endswith(f"_{unit}"):
         base = f"{base}_{unit}"
     return f"{base}_total" if total else base
 
 
-_INSTRUMENTS = {instrument.name: instrument for instrument in t.INSTRUMENTS}
+_GAUGES = {instrument.name: instrument for instrument in t.INSTRUMENTS}
+_OWN = Instrument("", "gauge", "", "A gauge of `otel_dify.gauge`")
 
 
 def exposition(processes: Iterable[Counted]) -> Iterator[str]:
     """Write the metrics of processes, line by line, each metric once with all its series."""
     series: dict[str, list[str]] = defaultdict(list)
+    heads: dict[str, list[str]] = {}
     targets = []
     for process in processes:
         whose = _labels_of(process)
         info = {**process.resource, "job": whose["job"], "instance": whose["instance"]}
         targets.append(f"{_TARGET}{_labels(info)} 1\n")
         for metric in process.metrics():
-            name = name_of(_INSTRUMENTS[metric.name])
+            is_histogram = isinstance(metric.data, Distribution)
+            kind = "histogram" if is_histogram else "counter"
+            name = name_of(metric.name, metric.unit or "", kind)
+            heads.setdefault(name, list(_head(name, metric.description or "", kind)))
+            write = _buckets if is_histogram else _number
             for point in metric.data.data_points:
-                known = {**(point.attributes or {}), **whose}
-                series[metric.name] += (
-                    _buckets(name, known, point)  # type: ignore[arg-type] # by the instrument's kind
-                    if _INSTRUMENTS[metric.name].kind == "histogram"
-                    else _number(name, known, point)  # type: ignore[arg-type] # the same
-                )
+                series[name] += write(name, {**(point.attributes or {}), **whose}, point)  # type: ignore[arg-type] # by their kind
         for reading in process.readings():
-            if (instrument := _INSTRUMENTS.get(reading.name)) is not None:
-                labels = _labels({**reading.labels, **whose})
-                line = f"{name_of(instrument)}{labels} {_value(reading.value)}\n"
-                series[reading.name].append(line)
-    for key in sorted(series):
-        instrument = _INSTRUMENTS[key]
-        yield from _head(name_of(instrument), instrument.doc, _TYPES[instrument.kind])
-        yield from series[key]
+            known = _GAUGES.get(reading.name, _OWN)
+            name = name_of(reading.name, known.unit, "gauge")
+            heads.setdefault(name, list(_head(name, known.doc, "gauge")))
+            labels = _labels({**reading.labels, **whose})
+            series[name].append(f"{name}{labels} {_value(reading.value)}\n")
+    for name in sorted(series):
+        yield from heads[name]
+        yield from series[name]
     if targets:
         yield from _head(_TARGET, "Attributes of the processes", "gauge")
         yield from targets

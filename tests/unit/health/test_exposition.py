@@ -88,7 +88,7 @@ def text_of(folder: Path) -> str:
 
 @pytest.mark.parametrize("instrument", t.INSTRUMENTS, ids=lambda one: one.name)
 def test_names_are_those_that_dashboards_and_rules_ask_for(instrument: Instrument) -> None:
-    name = name_of(instrument)
+    name = name_of(instrument.name, instrument.unit, instrument.kind)
     parts = ("_bucket", "_count", "_sum") if instrument.kind == "histogram" else ("",)
     assert {f"{name}{part}" for part in parts} == prometheus_names(instrument)
 
@@ -167,13 +167,15 @@ def test_gauges_are_those_of_the_living(tmp_path: Path) -> None:
         cells, shown = MappedCells(tmp_path / f"{name}{SHOWN}", resource), Shown()
         shown.begin(cells)
         shown.gauge(t.CONNECTIONS_ACTIVE.name, {}, 5, time.time())
-        shown.gauge("of another version", {}, 5, time.time())
+        shown.gauge("shop.orders.open", {"shop": "a"}, 7, time.time())
         cells.close()
     types, values = parsed(text_of(tmp_path))
     held.release()
     assert types["dify_database_connections_active"] == "gauge"
     assert value(values, "dify_database_connections_active") == 5
-    assert "of another version" not in str(values)
+    # One that only its process knows has no unit.
+    assert types["shop_orders_open"] == "gauge"
+    assert value(values, "shop_orders_open", shop="a") == 7
 
 
 def test_nothing_and_damaged_files_make_an_empty_page(tmp_path: Path) -> None:
