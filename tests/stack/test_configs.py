@@ -27,6 +27,8 @@ from collector.native.services import (
 )
 
 DROP_INS = sorted((COLLECTOR_FOLDER / "drop-ins").glob("*.yaml"))
+# Whose component our build has not; test_drop_ins.py holds it against the component's keys.
+NOT_BUILT = [COLLECTOR_FOLDER / "drop-ins" / "clickhouse.yaml"]
 CONFIGS_WITH_VARIABLES = [COLLECTOR_CONFIG, JAEGER_CONFIG, LOKI_CONFIG]
 VARIABLE = re.compile(r"\$\{(?:env:)?([A-Z][A-Z0-9_]+)(:-[^}]*)?\}")
 
@@ -69,9 +71,10 @@ def test_the_collector_accepts_its_file_natively(native: Mapping[str, str]) -> N
 
 
 def test_the_collector_accepts_every_drop_in(native: Mapping[str, str]) -> None:
-    for drop_in in DROP_INS:
+    built = [drop_in for drop_in in DROP_INS if drop_in not in NOT_BUILT]
+    for drop_in in built:
         assert validate_collector(COLLECTOR_CONFIG, drop_in, environment=native) == "", drop_in
-    assert validate_collector(COLLECTOR_CONFIG, *DROP_INS, environment=native) == ""
+    assert validate_collector(COLLECTOR_CONFIG, *built, environment=native) == ""
 
 
 def test_a_drop_in_fills_the_slots_and_adds_a_pipeline(

@@ -91,7 +91,8 @@ def run(status: str) -> None:
                     node.set(t.DIFY_PROVIDER, PROVIDER)
                     node.set(t.REQUEST_MODEL, MODEL)
                 elif node_type == "tool":
-                    done(t.TOOL_CALL, 0.1, {t.TOOL_NAME: "search", t.TOOL_PROVIDER: "web"})
+                    tool = {t.TOOL_NAME: "search", t.TOOL_PROVIDER: "web"}
+                    done(t.TOOL_CALL, 0.1, {t.OPERATION_NAME: "execute_tool", **tool})
                     plugin_daemon = {t.SERVER_ADDRESS: "plugin_daemon", t.SERVER_PORT: 5002}
                     done(
                         t.HTTP_CALL,
