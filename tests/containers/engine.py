@@ -73,6 +73,19 @@ class Engine:
         """Whether there is an image of this name."""
         return bool(self.docker("image", "ls", "--quiet", reference).strip())
 
+    def miscounted(self, network: str) -> bool:
+        """Whether nothing is connected to a network: if it cannot be removed then, the engine erred.
+
+        Docker 20.10 keeps the number of a network's endpoints beside the endpoints themselves, and
+        may get it wrong where several containers of a network are started, restarted or removed at
+        once (libnetwork's `atomicIncDecEpCnt` holds no lock from the change to the store). It
+        refuses to remove the network from then on ("has active endpoints"), however long one
+        waits, until dockerd is restarted and counts anew ("Fixing inconsistent endpoint_cnt").
+        """
+        [found] = json.loads(self.docker("network", "inspect", network))
+        there = self.docker("container", "ls", "--all", "--quiet", "--filter", f"network={network}")
+        return not found["Containers"] and not there.strip()
+
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Be in the network that ports are published in, with all that is started meanwhile.

@@ -79,6 +79,26 @@ def test_an_image_that_the_engine_has_is_used_and_stays(engine: Engine) -> None:
     engine.docker("image", "rm", name)
 
 
+def test_a_network_that_a_container_is_in_is_not_taken_for_the_engine_s_fault(
+    engine: Engine,
+) -> None:
+    """Whether that container runs or not: `down` would leave something of ours behind."""
+    name = "otel-dify-test-network"
+    with images(engine, ["busybox:latest"]):
+        engine.docker("network", "create", name)
+        try:
+            assert engine.miscounted(name)
+            engine.docker(
+                "run", "-d", "--name", name, "--network", name, "busybox:latest", "sleep", "60"
+            )
+            assert not engine.miscounted(name)
+            engine.docker("stop", "--time", "0", name)
+            assert not engine.miscounted(name)
+        finally:
+            engine.docker("rm", "--force", name, check=False)
+            engine.docker("network", "rm", name)
+
+
 def test_what_a_killed_engine_has_left_goes_before_the_next_one_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
