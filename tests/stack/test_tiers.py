@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import signal
 import ssl
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from collector.native.build import ensure
-from collector.native.layout import HOST, Layout, Ports
-from collector.native.processes import ProcessId, start, stop
+from collector.native.layout import HOST, Layout
 from collector.native.programs import COLLECTOR, COLLECTOR_FOLDER
 from collector.native.query import wait_until
-from tests.stack.otlp_json import Telemetry
+from tests.stack.tier import ARCHIVE, Tier
 
 BASE = COLLECTOR_FOLDER / "otelcol.yaml"
 TIERS = COLLECTOR_FOLDER / "tiers"
@@ -27,105 +25,25 @@ DROP_INS = COLLECTOR_FOLDER / "drop-ins"
 TOKEN, GATEWAY_TOKEN = secrets.token_hex(16), secrets.token_hex(16)
 AGENT = (BASE, DROP_INS / "redaction.yaml", TIERS / "token.yaml", TIERS / "agent.yaml")
 GATEWAY = (BASE, DROP_INS / "sampling.yaml", TIERS / "token.yaml")
-ARCHIVE = """
-exporters:
-  file/archive: {path: "${env:ARCHIVE}", append: true, flush_interval: 100ms}
-service:
-  pipelines:
-    traces: {exporters: [file/archive]}
-    metrics: {exporters: [file/archive]}
-    logs: {exporters: [file/archive]}
-"""
 
 
-class Tier:
-    """One Collector on ports and in a folder of its own."""
-
-    def __init__(
-        self, folder: Path, configs: tuple[Path, ...], environment: Mapping[str, str]
-    ) -> None:
-        folder.mkdir()
-        self.layout = Layout(folder, Ports.free())
-        self.archive = folder / "archive.json"
-        self._configs = configs
-        self._environment = {
-            **os.environ,
-            **self.layout.environment(),
-            "ARCHIVE": str(self.archive),
-            **environment,
-        }
-        self._running: tuple[ProcessId, subprocess.Popen[bytes]] | None = None
-
-    def start(self) -> None:
-        """Start it, and wait until it takes data."""
-        command = [
-            str(ensure(COLLECTOR) / "otelcol"),
-            *(f"--config={one}" for one in self._configs),
-        ]
-        folder = self.layout.data
-        self._running = start(command, self._environment, folder, folder / "log")
-        wait_until(self._healthy, bool, what=f"Collector in {folder}")
-
-    def _healthy(self) -> bool:
-        try:
-            return httpx.get(self.layout.collector_health).is_success
-        except httpx.TransportError:
-            return False
-
-    def suspend(self) -> None:
-        """Let it hang: its connections stay, and nothing is answered."""
-        assert self._running is not None
-        self._running[1].send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        assert self._running is not None
-        self._running[1].send_signal(signal.SIGCONT)
-
-    def stop(self, grace: float = 20.0) -> None:
-        """End it; with no grace by SIGKILL."""
-        if self._running is not None:
-            stop(*self._running, grace)
-            self._running = None
-
-    def send(self, trace_id: str, token: str = TOKEN) -> str:
-        """Send a failed span of a trace; return its id."""
-        telemetry = Telemetry("api", trace_id=trace_id)
-        body = telemetry.traces()
-        body["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["status"] = {"code": 2}
-        answer = httpx.post(
-            f"{self.layout.otlp_http}/v1/traces",
-            json=body,
-            headers={"authorization": f"Bearer {token}"} if token else {},
-        )
-        answer.raise_for_status()
-        return telemetry.span_id
-
-    def spans(self) -> set[str]:
-        """The spans that have come out of it."""
-        text = self.archive.read_text() if self.archive.exists() else ""
-        # The last line may be half written.
-        return {
-            span["spanId"]
-            for line in text.splitlines(keepends=True)
-            if line.endswith("\n")
-            for resource in json.loads(line).get("resourceSpans", ())
-            for scope in resource["scopeSpans"]
-            for span in scope["spans"]
-        }
+# The agents' queue of traces, but in memory.
+FORGETFUL = "exporters: {loadbalancing: {sending_queue: {storage: null}}}"
 
 
-@pytest.fixture
-def tiers(tmp_path: Path) -> Iterator[tuple[list[Tier], list[Tier]]]:
-    """Two agents and two gateways, running."""
-    archive = tmp_path / "archive.yaml"
+@contextmanager
+def running(
+    folder: Path, agent: tuple[Path, ...] = AGENT
+) -> Iterator[tuple[list[Tier], list[Tier]]]:
+    """Run two agents and two gateways."""
+    archive = folder / "archive.yaml"
     archive.write_text(ARCHIVE)
     sampling = {
         "OTELCOL_TOKEN": GATEWAY_TOKEN,
         "OTELCOL_SAMPLING_WAIT": "2s",
         "OTELCOL_SAMPLING_SETTLE": "2s",
     }
-    gateways = [Tier(tmp_path / f"gateway{n}", (*GATEWAY, archive), sampling) for n in (1, 2)]
+    gateways = [Tier(folder / f"gateway{n}", (*GATEWAY, archive), sampling) for n in (1, 2)]
     addresses = ",".join(f"{HOST}:{one.layout.ports.otlp_grpc}" for one in gateways)
     sending = {
         "OTELCOL_TOKEN": TOKEN,
@@ -134,7 +52,7 @@ def tiers(tmp_path: Path) -> Iterator[tuple[list[Tier], list[Tier]]]:
         "OTELCOL_GATEWAY_URL": gateways[0].layout.otlp_http,
         "OTELCOL_GATEWAY_INSECURE": "true",
     }
-    agents = [Tier(tmp_path / f"agent{n}", AGENT, sending) for n in (1, 2)]
+    agents = [Tier(folder / f"agent{n}", agent, sending) for n in (1, 2)]
     try:
         for one in (*gateways, *agents):
             one.start()
@@ -144,9 +62,16 @@ def tiers(tmp_path: Path) -> Iterator[tuple[list[Tier], list[Tier]]]:
             one.stop()
 
 
+@pytest.fixture
+def tiers(tmp_path: Path) -> Iterator[tuple[list[Tier], list[Tier]]]:
+    """Two agents and two gateways, running."""
+    with running(tmp_path) as found:
+        yield found
+
+
 def all_of(gateways: list[Tier]) -> set[str]:
     """The spans that have come out of any gateway."""
-    return set().union(*(one.spans() for one in gateways))
+    return set().union(*(one.arrived() for one in gateways))
 
 
 def test_who_shows_no_token_or_a_wrong_one_is_refused(
@@ -163,10 +88,10 @@ def test_a_trace_split_over_two_agents_comes_out_of_one_gateway(
 ) -> None:
     agents, gateways = tiers
     traces = [secrets.token_hex(16) for _ in range(40)]
-    sent = {one: {agent.send(one) for agent in agents} for one in traces}
+    sent = {one: {agent.send(one, TOKEN) for agent in agents} for one in traces}
     every = set().union(*sent.values())
     wait_until(lambda: all_of(gateways), lambda there: there >= every, what="all spans")
-    first, second = (one.spans() for one in gateways)
+    first, second = (one.arrived() for one in gateways)
     assert all(spans <= first or spans <= second for spans in sent.values())
     assert first, "the traces are spread"
     assert second, "the traces are spread"
@@ -179,11 +104,45 @@ def test_what_an_agent_has_queued_outlives_it(
     agents, gateways = tiers
     for one in gateways:
         one.stop()
-    sent = {agents[0].send(secrets.token_hex(16)) for _ in range(40)}
+    sent = {agents[0].send(secrets.token_hex(16), TOKEN) for _ in range(40)}
     agents[0].stop(grace)
     for one in (agents[0], *gateways):
         one.start()
     wait_until(lambda: all_of(gateways), lambda there: there >= sent, what="all spans", timeout=60)
+
+
+def test_without_a_queue_on_disk_a_killed_agent_loses_what_it_had(tmp_path: Path) -> None:
+    """What the test above sees is the queue's doing: nothing else keeps these spans."""
+    forgetful = tmp_path / "forgetful.yaml"
+    forgetful.write_text(FORGETFUL)
+    with running(tmp_path, (*AGENT, forgetful)) as (agents, gateways):
+        for one in gateways:
+            one.stop()
+        sent = {agents[0].send(secrets.token_hex(16), TOKEN) for _ in range(40)}
+        agents[0].stop(0)
+        for one in (agents[0], *gateways):
+            one.start()
+        # What is sent now comes after what a queue would have held, to either gateway.
+        later = {agents[0].send(secrets.token_hex(16), TOKEN) for _ in range(40)}
+        wait_until(
+            lambda: all_of(gateways), lambda there: there >= later, what="later spans", timeout=60
+        )
+        assert not all_of(gateways) & sent
+
+
+@pytest.mark.parametrize("signal", ["metrics", "logs"])
+def test_metrics_and_logs_wait_on_the_agent_s_disk_as_traces_do(
+    tiers: tuple[list[Tier], list[Tier]], signal: str
+) -> None:
+    agents, gateways = tiers
+    gateways[0].stop()
+    sent = {agents[0].send(secrets.token_hex(16), TOKEN, signal) for _ in range(20)}
+    agents[0].stop(0)
+    for one in (agents[0], gateways[0]):
+        one.start()
+    wait_until(
+        lambda: gateways[0].arrived(signal), lambda there: there >= sent, what=signal, timeout=60
+    )
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["killed", "hanging"])
@@ -199,7 +158,7 @@ def test_traces_of_a_gateway_that_is_away_wait_for_it_and_stay_whole(
     sent = {}
     try:
         for trace in [secrets.token_hex(16) for _ in range(20)]:
-            sent[trace] = {agent.send(trace) for agent in agents}
+            sent[trace] = {agent.send(trace, TOKEN) for agent in agents}
     finally:
         if hangs:
             away.resume()
@@ -207,7 +166,7 @@ def test_traces_of_a_gateway_that_is_away_wait_for_it_and_stay_whole(
         away.start()
     every = set().union(*sent.values())
     wait_until(lambda: all_of(gateways), lambda there: there >= every, what="all spans", timeout=90)
-    first, second = (one.spans() for one in gateways)
+    first, second = (one.arrived() for one in gateways)
     assert all(spans <= first or spans <= second for spans in sent.values())
 
 
@@ -244,8 +203,8 @@ def test_spans_go_by_tls_to_a_gateway_whose_certificate_the_agent_trusts(tmp_pat
     try:
         gateway.start()
         agent.start()
-        sent = {agent.send(secrets.token_hex(16)) for _ in range(5)}
-        wait_until(gateway.spans, lambda there: there >= sent, what="all spans")
+        sent = {agent.send(secrets.token_hex(16), TOKEN) for _ in range(5)}
+        wait_until(gateway.arrived, lambda there: there >= sent, what="all spans")
         with pytest.raises(httpx.ConnectError):
             httpx.get(url, verify=ssl.create_default_context())
     finally:
