@@ -23,8 +23,9 @@ from otel_dify.settings import Settings
 from otel_dify.signals.cells import Cells
 from otel_dify.signals.points import OwnStore
 from otel_dify.signals.series import Exemplars
+from otel_dify.sources.history.ids import DerivedIds
 from otel_dify.sources.history.rows import Run, of_message, span_of
-from otel_dify.sources.history.telling import DerivedIds, Teller
+from otel_dify.sources.history.telling import Teller
 
 T0 = datetime(2026, 11, 20, 8)  # noqa: DTZ001 - as Dify's columns have it
 RUN_ID = "8d2c3f6e-0000-4000-8000-00000000000a"

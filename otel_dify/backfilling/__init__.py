@@ -7,43 +7,34 @@ twice.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-
-from otel_dify import resource as resource_module
-from otel_dify import settings as s
-from otel_dify.cleaning.text import choose
-from otel_dify.export.exporters import exporters, is_ours
-from otel_dify.export.outlets import AllSpans, LogData, SpanOutlet
-from otel_dify.export.own import OwnExport
-from otel_dify.export.sdk_outlets import SdkSpans
-from otel_dify.recording import SCOPE, Signals
-from otel_dify.signals.cells import Cells
-from otel_dify.signals.points import OwnStore
-from otel_dify.signals.series import Exemplars
+from otel_dify.backfilling.progress import State
+from otel_dify.backfilling.sending import Sending, StuckError, settings_for
 from otel_dify.sources.history import rows
 from otel_dify.sources.history.database import Database, Page, Row
 from otel_dify.sources.history.rows import Apps, Run
-from otel_dify.sources.history.telling import DerivedIds, Teller
+from otel_dify.sources.history.telling import Teller
+
+__all__ = [
+    "Backfill",
+    "Rate",
+    "Report",
+    "Sending",
+    "State",
+    "StuckError",
+    "backfill",
+    "settings_for",
+]
 
 PAGE = 50
 """Runs that are read at once, each with all its nodes."""
 OPEN_NS = 24 * 3600 * 10**9
 """What says that it runs is taken to have been killed when it began so long ago."""
-_ROLE = "backfill"
-_FLUSH_MS = 10_000
 _SORTS = ("runs", "messages", "drafts")
-
-
-class StuckError(Exception):
-    """The Collector takes nothing; the message is a sentence."""
 
 
 class Live(Protocol):
@@ -97,98 +88,6 @@ class Report:
     drafts: int = 0
     live: int = 0
     waiting: int = 0
-
-
-class State:
-    """How far it has got, in a file; nothing is kept where there is none.
-
-    Args:
-        path: the file.
-        window: what is backfilled: another window begins anew.
-    """
-
-    def __init__(self, path: Path | None, window: Mapping[str, Any]) -> None:
-        self._path = path
-        self._window = dict(window)
-        self._after: dict[str, list[str]] = {}
-        if path is not None and path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["window"] == self._window:
-                self._after = kept["after"]
-
-    def after(self, sort: str) -> tuple[datetime, str] | None:
-        """Return moment and id of the last row of a sort that has been sent."""
-        found = self._after.get(sort)
-        return None if found is None else (datetime.fromisoformat(found[0]), found[1])
-
-    def sent(self, sort: str, row: Row) -> None:
-        """Keep that all up to a row has been sent."""
-        self._after[sort] = [row["created_at"].isoformat(), row["id"]]
-        if self._path is None:
-            return
-        beside = self._path.with_name(self._path.name + ".new")
-        beside.write_text(json.dumps({"window": self._window, "after": self._after}), "utf-8")
-        beside.replace(self._path)
-
-
-class Sending:
-    """Sends spans as a process of Dify's would, and tells when they have arrived.
-
-    Args:
-        settings: the operator's settings.
-    """
-
-    def __init__(self, settings: s.Settings) -> None:
-        choose(settings)
-        resource = _resource(settings)
-        self._own: OwnExport | None = None
-        self._others = list(exporters(settings, "traces"))
-        outlets: list[SpanOutlet] = [
-            SdkSpans(lambda span, to=one: to.export([span]), resource, SCOPE)  # type: ignore[misc]
-            for one in self._others
-        ]
-        if is_ours(settings, "traces"):
-            self._own = OwnExport(settings, ("traces",), resource, _ROLE, _nothing, folder=_ROLE)
-            outlets.append(self._own.spans(SCOPE))
-        self.ids = DerivedIds()
-        signals = Signals(
-            resource,
-            settings,
-            # In memory, and read by nobody.
-            OwnStore(Exemplars(), Cells()),
-            outlets[0] if len(outlets) == 1 else AllSpans(outlets),
-            _no_logs,
-            ids=self.ids,
-        )
-        self.recorder = signals.recorder
-
-    def flush(self) -> None:
-        """Send what waits.
-
-        Raises:
-            StuckError: it does not arrive.
-        """
-        if self._own is None:
-            return
-        self._own.flush(_FLUSH_MS)
-        [(waiting, _)] = self._own.waiting("traces")
-        if waiting:
-            raise StuckError(
-                f"{waiting:.0f} spans could not be sent: does the Collector run, and does "
-                "OTEL_EXPORTER_OTLP_ENDPOINT name it? Run this again: it goes on where it was"
-            )
-
-    def close(self, deadline: float) -> None:
-        """Stop sending.
-
-        Args:
-            deadline: until when what waits may be sent, by ``time.monotonic``.
-        """
-        for one in self._others:
-            one.shutdown()
-        if self._own is not None:
-            self._own.stop(deadline)
-            self._own.join(deadline)
 
 
 class Backfill:
@@ -301,40 +200,9 @@ def moment(at_ns: int) -> datetime:
     return datetime.fromtimestamp(at_ns / 1e9, UTC).replace(tzinfo=None)
 
 
-def settings_for(environ: Mapping[str, str]) -> s.Settings:
-    """Return an operator's settings for the past: runs have no limits, which need what is open."""
-    return s.Settings({**environ, s.RUN_SPANS.name: "0", s.RUN_LOGS.name: "0"})
-
-
 def report_of(report: Report) -> dict[str, int]:
     """Return a report as a document."""
     return asdict(report)
-
-
-def _resource(settings: s.Settings) -> Resource:
-    """Build the same resource each time: Jaeger keeps a span of another as another span."""
-    slot = resource_module.Slot(settings[s.STATE_PATH], _ROLE)
-    built = resource_module.build(settings, slot, _ROLE, settings.environ)
-    slot.close()
-    own = {"service.instance.id": _ROLE}
-    kept = {key: value for key, value in built.attributes.items() if key != "process.pid"}
-    return Resource(kept | own)
-
-
-class _NoLogs:
-    """Takes log records, and forgets them."""
-
-    def log(self, log: LogData) -> None:
-        """Take a log record."""
-
-
-def _no_logs(scope: InstrumentationScope) -> _NoLogs:
-    del scope
-    return _NoLogs()
-
-
-def _nothing(_: object) -> None:
-    """A backfill that was killed has left nothing that another could end."""
 
 
 def _nothing_waits() -> None:
