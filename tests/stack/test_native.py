@@ -65,6 +65,18 @@ def test_loki_indexes_only_the_few_labels(stack: Stack) -> None:
     }
 
 
+def test_loki_takes_what_a_journal_held_for_days(stack: Stack) -> None:
+    """Behind what other processes of the service have said since, and shows it at once."""
+    days = 2.9 * 86_400
+    loki = Loki(stack.layout.loki)
+    now = Telemetry(service="dify-held")
+    before = Telemetry(service="dify-held", nanoseconds=now.nanoseconds - int(days * 1e9))
+    for sent in (now, before):
+        sent.post(stack.layout.otlp_http, "logs", sent.logs())
+        logql = f'{{service_name="dify-held"}} | trace_id="{sent.trace_id}"'
+        wait_until(lambda q=logql: loki.query_range(q, lookback=days + 60), what="log in Loki")
+
+
 def test_the_first_increment_counts_exactly(stack: Stack) -> None:
     """`anchored` with the series' start time: plain increase() would extrapolate."""
     sent = Telemetry(service="dify-exact")
