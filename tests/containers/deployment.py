@@ -95,11 +95,7 @@ class Deployment:
         """
         done = self._run(f"docker compose --profile '*' down {' '.join(options)}", environ)
         if done.returncode:
-            told = re.findall(r"^failed to .*$", done.stderr, re.MULTILINE)
-            kept = [re.search(r"network (\S+) id \w+ has active endpoints$", x) for x in told]
-            assert told, done.stderr
-            assert all(found and self.engine.miscounted(found[1]) for found in kept), done.stderr
-            assert self.engine.docker("container", "ls", "--all", *self._ours) == "", done.stderr
+            assert self.engine.only_miscounted(self.project, done.stderr), done.stderr
 
     @property
     def _ours(self) -> tuple[str, ...]:

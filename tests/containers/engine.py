@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -85,6 +86,22 @@ class Engine:
         [found] = json.loads(self.docker("network", "inspect", network))
         there = self.docker("container", "ls", "--all", "--quiet", "--filter", f"network={network}")
         return not found["Containers"] and not there.strip()
+
+    def only_miscounted(self, project: str, told: str) -> bool:
+        """Whether `docker compose down` failed for nothing but miscounted networks.
+
+        Args:
+            project: compose's.
+            told: what the command said.
+        """
+        failed = re.findall(r"^failed to .*$", told, re.MULTILINE)
+        networks = [re.search(r"network (\S+) id \w+ has active endpoints$", x) for x in failed]
+        ours = ("--quiet", "--filter", f"label=com.docker.compose.project={project}")
+        return (
+            bool(networks)
+            and all(found and self.miscounted(found[1]) for found in networks)
+            and self.docker("container", "ls", "--all", *ours) == ""
+        )
 
     @contextmanager
     def inside(self) -> Iterator[None]:
