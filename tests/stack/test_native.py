@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -74,7 +75,7 @@ def test_loki_takes_what_a_journal_held_for_days(stack: Stack) -> None:
     for sent in (now, before):
         sent.post(stack.layout.otlp_http, "logs", sent.logs())
         logql = f'{{service_name="dify-held"}} | trace_id="{sent.trace_id}"'
-        wait_until(lambda q=logql: loki.query_range(q, lookback=days + 60), what="log in Loki")
+        wait_until(partial(loki.query_range, logql, lookback=days + 60), what="log in Loki")
 
 
 def test_the_first_increment_counts_exactly(stack: Stack) -> None:
