@@ -51,7 +51,7 @@ class Slot:
     def _take(self, folder: Path, role: str) -> None:
         name = re.sub(r"[^\w.-]", "_", role)
         for number in range(self._limit):
-            path = folder / f"{name}-{number}.slot"
+            path = folder / f"{name}-{number}{SLOT}"
             held = lock(path, create=True)
             if held is not None:
                 self._lock, self.number, self._path = held, number, path
@@ -79,6 +79,8 @@ class Slot:
             self._lock = None
 
 
+SLOT = ".slot"
+"""What the names of lock files end in, one for each process."""
 CELLS = ".cells"
 """What the names of files of what is counted end in; else they are those of the slots."""
 SHOWN = ".shown"
@@ -93,7 +95,7 @@ def left_cells(folder: Path) -> Iterator[Path]:
     """
     for path in sorted(folder.glob(f"*{CELLS}")):
         try:
-            held = lock(path.with_suffix(".slot"))
+            held = lock(path.with_suffix(SLOT))
         except OSError:  # removed meanwhile
             continue
         if held is None:  # its process lives

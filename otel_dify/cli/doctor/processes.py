@@ -8,12 +8,12 @@ from pathlib import Path
 
 from otel_dify.cli.doctor.examined import Examined
 from otel_dify.cli.doctor.finding import Finding, note, ok, problem, warning
+from otel_dify.resource import SLOT
 from otel_dify.settings import ENDPOINT, JOURNAL_DIR, SDK_DISABLED
 from otel_dify.startup import program_of, role_of
 
 _INJECTED = "opentelemetry/instrumentation/auto_instrumentation"
 _ROLES = frozenset({"api", "worker", "beat"})
-_SLOT = ".slot"
 _COMPARED = (ENDPOINT.name, JOURNAL_DIR.name, SDK_DISABLED.name)
 
 
@@ -143,4 +143,4 @@ def _holds_slot(folder: Path) -> bool:
         opened = [link.readlink().name for link in (folder / "fd").iterdir()]
     except OSError:  # another user's, or one of its files was closed meanwhile
         return False
-    return any(name.endswith(_SLOT) for name in opened)
+    return any(name.endswith(SLOT) for name in opened)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otel_dify.locks import lock
-from otel_dify.resource import CELLS, SHOWN
+from otel_dify.resource import CELLS, SHOWN, SLOT
 from otel_dify.signals.cells import FORGET_S, Cells, Entry, head_of, read
 from otel_dify.signals.points import OwnStore
 from otel_dify.signals.series import Exemplars
-from otel_dify.signals.shown import GAUGE, QUERY
+from otel_dify.signals.shown import GAUGE, QUERY, fingerprint_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric
@@ -45,13 +45,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What the slow queries of one text have come to in one process.
+    """What the slow queries of one text have come to, in one process or in several.
 
     Attributes:
         system: ``db.system.name``.
         namespace: the database.
         operation: ``SELECT`` and so on.
-        text: the statement without values; empty for all that there was no room for.
+        text: the statement without values, as it is on spans; empty for all that there was no room
+            for.
         number: how many were slow.
         failed: those of them that failed.
         seconds: what all of them took.
@@ -68,6 +69,11 @@ class Query:
     seconds: float
     slowest: float
     last_s: float
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same text in the same database; empty for the rest together."""
+        return self.text and fingerprint_of(self.system, self.namespace, self.text)
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,7 @@ def counted_in(folder: Path, now_s: float | None = None) -> list[Counted]:
 def _lives(stem: Path) -> bool:
     """Tell whether a process has the slot; it is so where we may not ask."""
     try:
-        held = lock(stem.with_suffix(".slot"))
+        held = lock(stem.with_suffix(SLOT))
     except FileNotFoundError:
         return False
     except OSError:

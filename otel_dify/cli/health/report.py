@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from otel_dify.cli.health.counted import Query
 from otel_dify.cli.health.layer import Status, Told, whole
-from otel_dify.cli.health.queries import Slow
 from otel_dify.cli.health.statistics import Statistic
 from otel_dify.cli.tables import table
 from otel_dify.cli.text import clock, duration, plain
@@ -108,7 +108,7 @@ def statistics_lines(found: Sequence[Statistic], width: int) -> list[str]:
     return table(("kind", "name", "count", "errors", "p50", "p95", "p99"), rows, width, flexible=1)
 
 
-def queries_told(found: Sequence[Slow]) -> dict[str, Any]:
+def queries_told(found: Sequence[Query]) -> dict[str, Any]:
     """Tell of slow queries to a program, durations in seconds."""
     return {
         "queries": [
@@ -118,7 +118,7 @@ def queries_told(found: Sequence[Slow]) -> dict[str, Any]:
                 "database": one.namespace,
                 "operation": one.operation,
                 "statement": one.text or None,
-                "count": one.count,
+                "count": one.number,
                 "failed": one.failed,
                 "seconds": one.seconds,
                 "slowest": one.slowest,
@@ -129,14 +129,14 @@ def queries_told(found: Sequence[Slow]) -> dict[str, Any]:
     }
 
 
-def queries_lines(found: Sequence[Slow], width: int) -> list[str]:
+def queries_lines(found: Sequence[Query], width: int) -> list[str]:
     """Write slow queries for a person."""
     if not found:
         return ["No slow query has been seen"]
     rows = [
         (
             one.fingerprint or _NONE,
-            str(one.count),
+            str(one.number),
             _seconds(one.seconds),
             _seconds(one.slowest),
             clock(round(one.last_s * _NS), date=True),

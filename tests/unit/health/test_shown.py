@@ -62,7 +62,7 @@ def test_a_query_is_counted_by_its_text(shown: Shown, tmp_path: Path) -> None:
     shown.query(query("SELECT a"), 1.5, 200.0, failed=True)
     shown.query(query("SELECT b"), 0.25, 150.0, failed=False)
     first, second = slow_queries(counted_in(tmp_path))
-    assert (first.text, first.count, first.failed, first.seconds) == ("SELECT a", 2, 1, 2.0)
+    assert (first.text, first.number, first.failed, first.seconds) == ("SELECT a", 2, 1, 2.0)
     assert (first.slowest, first.last_s) == (1.5, 200.0)
     assert (first.system, first.namespace, first.operation) == ("postgresql", "dify", "SELECT")
     assert second.text == "SELECT b"
@@ -78,8 +78,8 @@ def test_processes_are_added_up_by_fingerprint(shown: Shown, tmp_path: Path) -> 
     other.query(query("SELECT a", "mysql"), 0.1, time.time(), failed=False)
     cells.close()
     both, mysql = slow_queries(counted_in(tmp_path))
-    assert (both.count, both.seconds, both.slowest) == (2, 2.5, 2.0)
-    assert (mysql.system, mysql.count) == ("mysql", 1)
+    assert (both.number, both.seconds, both.slowest) == (2, 2.5, 2.0)
+    assert (mysql.system, mysql.number) == ("mysql", 1)
 
 
 def test_what_there_is_no_room_for_is_counted_together(shown: Shown, tmp_path: Path) -> None:
