@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from otel_dify.guard import guarded
 from otel_dify.naming import log_of
-from otel_dify.observing import set_attribute
+from otel_dify.observing import Block, set_attribute
 from otel_dify.operations.current import current
 from otel_dify.operations.errors import STOPS, category_of, fingerprint_of
 from otel_dify.process import process
@@ -25,7 +25,7 @@ _SAID = "__otel_dify_explained__"
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-class error_context:  # noqa: N801 - reads as what it makes of a block: `with error_context("..."):`
+class error_context(Block):  # noqa: N801 - reads as what it makes of a block: `with error_context("..."):`
     """Say of an exception that leaves a block, or a function, what was being done and to what.
 
         with error_context("charge the card", order="A-17"):
@@ -54,9 +54,6 @@ class error_context:  # noqa: N801 - reads as what it makes of a block: `with er
         self._logger = logger
         self._known: Mapping[str, object] = known
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -68,17 +65,6 @@ class error_context:  # noqa: N801 - reads as what it makes of a block: `with er
         if isinstance(error, Exception) and type(error).__name__ not in STOPS:
             with guarded(_PLACE):
                 self._explain(error, self._logger or logging.getLogger("otel_dify.errors"))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        stack: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, stack)
 
     def __call__[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function``, explained.

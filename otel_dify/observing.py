@@ -76,7 +76,33 @@ def trace_block(name: str, /, **attributes: object) -> Observation:
     return Observation(name, attributes)
 
 
-class Observation:
+class Block:
+    """A context manager that ``async with`` takes as well: entering it waits for nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+    ) -> None:
+        """See how the block ended."""
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, stack)
+
+
+class Observation(Block):
     """What ``observe`` returns: a decorator and a context manager.
 
     Args:
@@ -124,17 +150,6 @@ class Observation:
             with guarded(f"{_PLACE} failure"):
                 operation.fail(error)
         end(operation, _PLACE)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        stack: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, stack)
 
     def __call__[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function``, observed."""

@@ -130,50 +130,74 @@ def _retried(plan: _Plan, function: Any) -> Any:
             "retry what makes a piece"
         )
     run = _of_coroutine if inspect.iscoroutinefunction(function) else _of_function
-    return wraps(function)(run(plan, function, logging.getLogger(log_of(function))))
+    return wraps(function)(run(_Trying(plan, function), function))
 
 
-def _of_function(plan: _Plan, function: Callable[..., Any], logger: logging.Logger) -> Any:
-    name, sleep = name_of(function), plan.sleep or time.sleep
+class _Trying:
+    """What is to be done when an attempt to call a function has failed.
+
+    Args:
+        plan: how often and how far apart.
+        function: what is called.
+    """
+
+    def __init__(self, plan: _Plan, function: Any) -> None:
+        self.plan = plan
+        self._name = name_of(function)
+        self._logger = logging.getLogger(log_of(function))
+
+    def wait_after(self, error: Exception, attempt: int) -> float | None:
+        """Say that an attempt has failed; return the seconds until the next, none if there is none.
+
+        Args:
+            error: what it raised.
+            attempt: which one, from 1.
+        """
+        plan = self.plan
+        if not plan.goes_on(error, attempt):
+            _gave_up(self._logger, self._name, error, attempt)
+            return None
+        wait_s = plan.wait_after(attempt)
+        which = f"attempt {attempt} of {plan.attempts}"
+        _tell(self._logger, self._name, error, which, wait_s=wait_s)
+        return wait_s
+
+
+def _of_function(trying: _Trying, function: Callable[..., Any]) -> Any:
+    sleep = trying.plan.sleep or time.sleep
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        attempt = 1
+        attempt = 0
         while True:
+            attempt += 1
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                if not plan.goes_on(error, attempt):
-                    _gave_up(logger, name, error, attempt)
+                wait_s = trying.wait_after(error, attempt)
+                if wait_s is None:
                     raise
-                wait_s = plan.wait_after(attempt)
-                _tell(logger, name, error, f"attempt {attempt} of {plan.attempts}", wait_s=wait_s)
             # Outside of the handler: the exception and its frames are let go of meanwhile.
             sleep(wait_s)
-            attempt += 1
 
     return run
 
 
-def _of_coroutine(
-    plan: _Plan, function: Callable[..., Awaitable[Any]], logger: logging.Logger
-) -> Any:
-    name, sleep = name_of(function), plan.sleep or asyncio.sleep
+def _of_coroutine(trying: _Trying, function: Callable[..., Awaitable[Any]]) -> Any:
+    sleep = trying.plan.sleep or asyncio.sleep
 
     async def run(*args: Any, **kwargs: Any) -> Any:
-        attempt = 1
+        attempt = 0
         while True:
+            attempt += 1
             try:
                 return await function(*args, **kwargs)
             except Exception as error:
-                if not plan.goes_on(error, attempt):
-                    _gave_up(logger, name, error, attempt)
+                wait_s = trying.wait_after(error, attempt)
+                if wait_s is None:
                     raise
-                wait_s = plan.wait_after(attempt)
-                _tell(logger, name, error, f"attempt {attempt} of {plan.attempts}", wait_s=wait_s)
             waiting = sleep(wait_s)
             if inspect.isawaitable(waiting):
                 await waiting
-            attempt += 1
 
     return run
 
