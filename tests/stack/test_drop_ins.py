@@ -8,9 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import itertools
-import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +17,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -29,14 +26,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector.native.build import ensure
-from collector.native.layout import HOST, Layout, Ports
-from collector.native.programs import COLLECTOR, COLLECTOR_FOLDER
+from collector.native.layout import HOST, Layout
+from collector.native.programs import COLLECTOR_FOLDER
 from collector.native.query import wait_until
 from collector.native.services import COLLECTOR_CONFIG
 from tests.stack.observed_fixtures import Worker
 from tests.stack.otlp_json import Telemetry
 from tests.stack.test_configs import DROP_INS, NOT_BUILT, validate_collector
+from tests.stack.tier import running
 from tests.stack.traffic import COUNTS, INPUT_TOKENS, MODEL, OUTPUT_TOKENS
 
 FOLDER = COLLECTOR_FOLDER / "drop-ins"
@@ -120,35 +117,6 @@ def listening() -> Iterator[Receiver]:
         server.server_close()
 
 
-@contextmanager
-def collector(layout: Layout, *configs: Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Collector by itself until the end of the block; it must be able to start."""
-    layout.data.mkdir(parents=True, exist_ok=True)
-    arguments = [f"--config={config}" for config in configs]
-    log = layout.data / "otelcol.log"
-    with log.open("wb") as output:
-        running = subprocess.Popen(
-            [ensure(COLLECTOR) / "otelcol", *arguments],
-            stdout=output,
-            stderr=output,
-            env={**os.environ, **layout.environment(), **environ},
-        )
-
-    def healthy() -> bool:
-        assert running.poll() is None, log.read_text()[-3000:]
-        try:
-            return httpx.get(layout.collector_health).is_success
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_until(healthy, what="the Collector")
-        yield running
-    finally:
-        running.terminate()
-        running.wait()
-
-
 @dataclass
 class Sent:
     """One round of traffic, and where it came out."""
@@ -163,7 +131,6 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
     folder = tmp_path_factory.mktemp("drop-ins")
     token = folder / "token"
     token.write_text("from-a-file", encoding="utf-8")
-    layout = Layout(folder / "collector", Ports.free())
     drop_ins = [FOLDER / f"{name}.yaml" for name in reversed(SENDING)]
     with listening() as receiver:
         environ = {
@@ -184,7 +151,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
             "OTELCOL_ARCHIVE_DIR": str(folder / "archive"),
             "OTELCOL_LOG_DIR": str(folder / "logs"),
         }
-        with collector(layout, COLLECTOR_CONFIG, *drop_ins, **environ):
+        with running(folder / "collector", COLLECTOR_CONFIG, *drop_ins, **environ) as layout:
             worker = Worker(layout.otlp_http, folder, "dify-worker")
             worker.round()
             worker.end()
@@ -301,7 +268,6 @@ def test_an_archive_can_be_replayed(sent: Sent, tmp_path: Path, compressed: bool
     receiver = replay["receivers"]["otlpjsonfile/archive"]
     if compressed:
         receiver |= {"include": [f"{receiver['include'][0]}.gz"], "compression": "gzip"}
-    layout = Layout(tmp_path / "collector", Ports.free())
     again = tmp_path / "again.json"
     replay["exporters"] = {"file/again": {"path": str(again), "flush_interval": "100ms"}}
     replay["service"]["pipelines"]["traces/replay"]["exporters"] = ["file/again"]
@@ -312,7 +278,7 @@ def test_an_archive_can_be_replayed(sent: Sent, tmp_path: Path, compressed: bool
     def ids(text: str) -> set[str]:
         return {piece[:16] for piece in text.split('"spanId":"')[1:]}
 
-    with collector(layout, COLLECTOR_CONFIG, config, **environ):
+    with running(tmp_path / "collector", COLLECTOR_CONFIG, config, **environ):
         wait_until(
             lambda: ids(again.read_text()) if again.exists() else set(),
             lambda found: found == ids(whole["traces"]),
@@ -331,10 +297,9 @@ def test_each_drop_in_goes_with_each_other_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backwards", [False, True])
 def test_all_of_them_start_together(tmp_path: Path, backwards: bool) -> None:
     built = [drop_in for drop_in in DROP_INS if drop_in not in NOT_BUILT]
-    layout = Layout(tmp_path, Ports.free())
     environ = {"OTELCOL_LOG_DIR": str(tmp_path / "l"), "OTELCOL_ARCHIVE_DIR": str(tmp_path / "a")}
     configs = reversed(built) if backwards else built
-    with collector(layout, COLLECTOR_CONFIG, *configs, **environ):
+    with running(tmp_path / "collector", COLLECTOR_CONFIG, *configs, **environ) as layout:
         Telemetry("together").send(layout.otlp_http)
 
 
@@ -379,10 +344,10 @@ def test_no_drop_in_holds_a_secret() -> None:
 
 
 def test_an_archive_is_set_aside_when_it_is_full(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "collector", Ports.free())
     archive = tmp_path / "archive"
     environ = {"OTELCOL_ARCHIVE_DIR": str(archive), "OTELCOL_ARCHIVE_MEGABYTES": "1"}
-    with collector(layout, COLLECTOR_CONFIG, FOLDER / "file-archive.yaml", **environ):
+    full = FOLDER / "file-archive.yaml"
+    with running(tmp_path / "collector", COLLECTOR_CONFIG, full, **environ) as layout:
         for _ in range(40):
             sender = Telemetry("x" * 40_000)
             sender.post(layout.otlp_http, "traces", sender.traces())

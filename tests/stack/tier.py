@@ -6,7 +6,8 @@ import os
 import re
 import signal as signals_
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -60,6 +61,8 @@ class Tier:
         wait_until(self._healthy, bool, what=f"Collector in {folder}")
 
     def _healthy(self) -> bool:
+        assert self._running is not None
+        assert self._running[1].poll() is None, (self.layout.data / "log").read_text()[-3000:]
         try:
             return httpx.get(self.layout.collector_health).is_success
         except httpx.TransportError:
@@ -106,3 +109,14 @@ class Tier:
             if line.endswith("\n") and line.startswith(f'{{"{_ROOTS[signal]}":')
             for span in re.findall(r'"spanId":"(\w+)"', line)
         }
+
+
+@contextmanager
+def running(folder: Path, *configs: Path, **environ: str) -> Iterator[Layout]:
+    """Have a Collector with these files in a folder of its own, until the end of the block."""
+    tier = Tier(folder, configs, environ)
+    try:
+        tier.start()
+        yield tier.layout
+    finally:
+        tier.stop()
