@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 
+from examples.host.children import free_port
 from otel_dify import guard
 from otel_dify import table as t
 from otel_dify.operations.current import start
@@ -40,14 +40,6 @@ def context_is_left_as_it_was() -> Iterator[None]:
 def run() -> Operation:
     """Start what queries and calls may lie in."""
     return start(t.RUN, {t.APP_NAME: "app"})
-
-
-def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 # The bridge by itself.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.host.children import free_port
 from otel_dify import guard
 from otel_dify.cli.doctor import clocks, reach, roundtrip
 from otel_dify.cli.doctor.checks import CHECKS, examine
@@ -55,12 +55,6 @@ def refused(answer: Answer, **environ: str) -> Finding:
         *_, last = looked(receiver.url, **environ)
     assert last.about == "collector.takes"
     return last
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def test_a_collector_that_takes_everything() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.host.children import free_port
 from otel_dify.cli.doctor.examined import Examined
 from otel_dify.cli.health import machine, services
 from otel_dify.cli.health.layer import Seen, Status, Told, degraded, healthy, unhealthy, whole
@@ -21,12 +22,6 @@ from otel_dify.sources.history import database as history
 from tests.unit.sending.receiver import Receiver, response
 
 DEADLINE = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @pytest.fixture
