@@ -1,8 +1,11 @@
 """Where everything of one native stack is: ports, folders, and the environment it makes."""
 
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import yaml
@@ -37,24 +40,40 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports that nobody listens on now, all different."""
-        names = list(cls.__dataclass_fields__)
-        sockets = [socket.create_server((HOST, 0)) for _ in names]
-        try:
-            return cls(**{n: s.getsockname()[1] for n, s in zip(names, sockets, strict=True)})
-        finally:
-            for opened in sockets:
-                opened.close()
+        """Ports that nobody listens on now, all different, also from those given before."""
+        return cls(**{name: _free() for name in cls.__dataclass_fields__})
 
     def taken(self) -> list[str]:
         """Names and numbers of the ports that something else listens on."""
-        found = []
-        for name, port in asdict(self).items():
-            try:
-                socket.create_server((HOST, port)).close()
-            except OSError:
-                found.append(f"{name}={port}")
-        return found
+        return [f"{name}={port}" for name, port in asdict(self).items() if not _is_free(port)]
+
+
+# Systems give higher ones to connections going out (Linux from 32768 on), one of which could take
+# a port between when it was found free and when its server starts.
+_PORTS = range(15_000, 32_768)
+
+
+@cache
+def _candidates() -> Iterator[int]:
+    """Every port, over and over; processes that run at the same time begin far apart."""
+    start = os.getpid() * 499 % len(_PORTS)
+    return cycle((*_PORTS[start:], *_PORTS[:start]))
+
+
+def _free() -> int:
+    """The next port that nobody listens on; a round of all of them passes before it comes again."""
+    for _, port in zip(_PORTS, _candidates(), strict=False):
+        if _is_free(port):
+            return port
+    raise OSError(f"every port from {_PORTS.start} to {_PORTS.stop - 1} is taken")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
