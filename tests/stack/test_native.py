@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -191,6 +192,13 @@ def test_no_service_outlives_a_killed_parent(tmp_path: Path) -> None:
         os.kill(parent.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(running, timeout=60)
     assert alive == []
+
+
+def test_free_ports_come_once_and_none_is_one_that_goes_to_outgoing_connections() -> None:
+    found = [port for _ in range(50) for port in asdict(Ports.free()).values()]
+    assert len({*found}) == len(found)
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert max(found) < first
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
