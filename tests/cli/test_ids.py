@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from otel_dify import table as t
@@ -90,13 +92,15 @@ def test_view_takes_how_the_id_of_a_run_begins(ran: Ran) -> None:
     assert view(trace.id, ran.files).stdout == whole.stdout
 
 
-def test_view_lists_what_an_ambiguous_id_could_be(ran: Ran) -> None:
-    """Of seven ids and more two begin with the same digit, or else the empty one would not do."""
-    ids = [*(run for runs in ran.runs.values() for run in runs)]
-    ids += [trace.id for trace in traces_in(ran.files)]
-    digit = max("0123456789abcdef", key=lambda one: sum(known.startswith(one) for known in ids))
-    shown = view(digit, ran.files)
+def test_view_lists_what_an_ambiguous_id_could_be(ran: Ran, tmp_path: Path) -> None:
+    """In telemetry in which a run's id is another's but for its last digit."""
+    run, other = (ran.runs[app][0] for app in sorted(ran.runs)[:2])
+    sibling = run[:-1] + ("0" if run[-1] != "0" else "1")
+    for file in ran.files.iterdir():
+        text = file.read_text(encoding="utf-8").replace(other, sibling)
+        (tmp_path / file.name).write_text(text, encoding="utf-8")
+    shown = view(run[:-1], tmp_path)
     assert shown.exit_code == 1
-    assert f"{digit} could be any of these" in shown.stderr
-    for known in (one for one in ids if one.startswith(digit)):
+    assert f"{run[:-1]} could be any of these" in shown.stderr
+    for known in (run, sibling):
         assert known in shown.stderr
